@@ -1,0 +1,22 @@
+// The one executable: the first argument names a role or a command of the CLI. A role loads only its own code.
+type Entry = { main(args: string[], env: Record<string, string | undefined>): Promise<number> };
+
+const roles: Record<string, () => Promise<Entry>> = {
+  proxy: () => import("./proxy/main.ts"),
+  "proxy-await": () => import("./proxy/await.ts"),
+  "proxy-init": () => import("./proxy-init/main.ts"),
+  identity: () => import("./controller/identity/main.ts"),
+  destination: () => import("./controller/destination/destination/main.ts"),
+  policy: () => import("./controller/destination/policy/main.ts"),
+  "sp-validator": () => import("./controller/destination/sp-validator/main.ts"),
+  "proxy-injector": () => import("./controller/proxy-injector/main.ts"),
+  "cluster-apiserver": () => import("./cluster/apiserver/main.ts"),
+  "cluster-controllers": () => import("./cluster/controllers/main.ts"),
+  "cluster-node": () => import("./cluster/node/main.ts"),
+  "cluster-supervisor": () => import("./cluster/supervisor/main.ts"),
+};
+
+const [name = "", ...args] = process.argv.slice(2);
+const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
+const entry = role ? await role() : await import("./cli/main.ts");
+process.exit(await entry.main(role ? args : process.argv.slice(2), process.env));
