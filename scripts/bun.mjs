@@ -7,13 +7,21 @@ import { fileURLToPath } from "node:url";
 /** The root of the checkout. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** CPUs without AVX2 need Bun's baseline build. */
+/**
+ * Where the binary may be. npm's install script of `bun` moves it to the first place; where npm holds install scripts back
+ * it stays in the package of its platform. CPUs without AVX2 need the baseline build.
+ */
 function candidates() {
   const flags = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "latin1") : "avx2";
   const arch = process.arch === "arm64" ? "aarch64" : "x64";
-  const names = flags.includes("avx2") || arch === "aarch64" ? [`bun-linux-${arch}`, `bun-linux-${arch}-baseline`] : [`bun-linux-${arch}-baseline`];
-  return names.map((name) => join(root, "node_modules", "@oven", name, "bin", "bun"));
+  const baseline = `bun-linux-${arch}-baseline`;
+  const packages = flags.includes("avx2") || arch === "aarch64" ? [`bun-linux-${arch}`, baseline] : [baseline];
+  const modules = join(root, "node_modules");
+  return [join(modules, "bun", "bin", "bun.exe"), ...packages.map((name) => join(modules, "@oven", name, "bin", "bun"))];
 }
+
+/** Without its install script `bun/bin/bun.exe` is a text that only says so: existing is not enough. */
+const runs = (path) => existsSync(path) && spawnSync(path, ["--version"], { stdio: "ignore" }).status === 0;
 
 /**
  * The path of Bun. npm packages are installed when absent.
@@ -21,12 +29,14 @@ function candidates() {
  */
 export function bun() {
   if (process.platform !== "linux") throw new Error(`Fairlead runs on Linux; this is ${process.platform}`);
-  if (!candidates().some(existsSync)) {
+  let found = candidates().find(runs);
+  if (!found) {
     console.error("Installing npm packages ...");
     const done = spawnSync("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], { cwd: root, stdio: ["ignore", 2, 2] });
+    if (done.error) throw new Error(`npm could not be started: ${done.error.message}`);
     if (done.status !== 0) throw new Error("npm ci failed; see its messages above");
+    found = candidates().find(runs);
   }
-  const found = candidates().find(existsSync);
-  if (!found) throw new Error(`npm installed no Bun for this CPU (looked for ${candidates().join(", ")})`);
+  if (!found) throw new Error(`npm installed no Bun that runs on this CPU (looked for ${candidates().join(", ")})`);
   return found;
 }

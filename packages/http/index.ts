@@ -1,0 +1,17 @@
+// HTTP as both protocol engines and the proxy speak of it: heads, and the contract of an exchange. Contract of #http.
+export {
+  type ClientEngine,
+  type ClientStream,
+  type Engine,
+  type EngineHost,
+  ErrorCode,
+  type Incoming,
+  OUTPUT_BYTES,
+  type Outgoing,
+  type RequestHandler,
+  type ResponseIncoming,
+  type ServerEngine,
+  type ServerStream,
+  type StreamError,
+} from "./exchange.ts";
+export { type Fields, Head, type HttpVersion, RequestHead, type RequestInit, ResponseHead, type ResponseInit, type TargetForm } from "./head.ts";

@@ -1,0 +1,16 @@
+// npm run generate: writes the TypeScript of every protobuf contract. `-- --verify` fails when a generated file is stale.
+import { $ } from "bun";
+
+const modules = ["api", "examples/emojivoto"];
+const root = new URL("..", import.meta.url).pathname;
+const path = `${root}node_modules/.bin:${process.env["PATH"]}`;
+for (const module of modules) {
+  await $`buf generate --template api/buf.gen.yaml -o ${module} ${module}`.cwd(root).env({ ...process.env, PATH: path });
+}
+if (process.argv.includes("--verify")) {
+  const stale = await $`git status --porcelain -- api/gen examples/emojivoto/gen`.cwd(root).text();
+  if (stale) {
+    console.error(`generated files are stale; run: npm run generate\n${stale}`);
+    process.exit(1);
+  }
+}
