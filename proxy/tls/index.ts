@@ -1,0 +1,3 @@
+// Contract of mesh TLS: contexts from a certificate, termination of accepted connections.
+export { createAnonymousClientContext, createContexts, type NativeContext, type TlsContexts } from "./context.ts";
+export { alpnWire, firstDnsName, type TerminateOptions, terminateTls } from "./server.ts";

@@ -1,0 +1,220 @@
+// One byte stream over a Bun socket, plain or TLS: the only thing the HTTP and TCP stacks know of the network.
+import type { Socket } from "bun";
+import type { SocketAddr } from "#addr";
+import type { Flushable, FlushQueue } from "./flush.ts";
+
+/** What happens to a connection. All calls come from the event loop, never from within a call to the connection. */
+export interface ConnectionHandler {
+  /** Bytes of the peer. The view may be kept: the runtime hands out a fresh buffer per read. */
+  onData(chunk: Uint8Array): void;
+  /** {@link Connection.scheduleFlush} was asked for in this turn: write what there is, once. */
+  onFlush(): void;
+  /** Everything refused by the kernel before has been written. */
+  onDrain(): void;
+  /** The peer will send no more (FIN or close_notify). Writing goes on. */
+  onEnd(): void;
+  /** Last event. `errno` is "" on a clean close, else a name such as `ECONNRESET`. */
+  onClose(errno: string): void;
+}
+
+/** Byte counters of a connection's metrics stack. */
+export interface TransportCounters {
+  read(bytes: number): void;
+  wrote(bytes: number): void;
+  closed(errno: string): void;
+}
+
+/** TLS as terminated by this proxy (server side) or established by it (client side). */
+export type TlsSession = {
+  /** Verified identity of the peer; null when it presented no certificate (server side only). */
+  readonly peerId: string | null;
+  /** Negotiated ALPN protocol, null when none. */
+  readonly alpn: string | null;
+};
+
+/**
+ * A connection's life: open → (peer ended | we ended)* → closed. Half-closes are independent. Backpressure: `write`
+ * returns false while the kernel refuses bytes; the caller stops its source until `onDrain`. What a caller writes in spite
+ * of that is queued, so the bound is the caller's: one read of its source.
+ */
+export class Connection implements Flushable {
+  flushQueued = false;
+  handler: ConnectionHandler;
+  counters: TransportCounters | null = null;
+  tls: TlsSession | null = null;
+  /** The peer's half is over. */
+  peerEnded = false;
+  closed = false;
+  socket: Socket<Connection>;
+  readonly #flushQueue: FlushQueue;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #ending = false;
+  #ended = false;
+  #aborted = false;
+  #paused = false;
+
+  constructor(options: { socket: Socket<Connection>; handler: ConnectionHandler; flushQueue: FlushQueue }) {
+    this.socket = options.socket;
+    this.handler = options.handler;
+    this.#flushQueue = options.flushQueue;
+  }
+
+  get remote(): SocketAddr {
+    return { ip: canonical(this.socket.remoteAddress), port: this.socket.remotePort };
+  }
+
+  get local(): SocketAddr {
+    return { ip: canonical(this.socket.localAddress), port: this.socket.localPort };
+  }
+
+  /** Bytes accepted by `write` that the kernel has not taken yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** False while the kernel refuses bytes or after {@link end}. */
+  get writable(): boolean {
+    return this.#pendingBytes === 0 && !this.#ending && !this.closed;
+  }
+
+  /** Asks for one `onFlush` at the end of this event-loop turn. */
+  scheduleFlush(): void {
+    this.#flushQueue.schedule(this);
+  }
+
+  flush(): void {
+    if (!this.closed) this.handler.onFlush();
+  }
+
+  /** Writes at once; false when the kernel did not take everything. `chunk` must not be changed afterwards. */
+  write(chunk: Uint8Array): boolean {
+    if (this.closed || this.#ending || chunk.length === 0) return this.writable;
+    if (this.#pendingBytes > 0) {
+      this.#pending.push(chunk);
+      this.#pendingBytes += chunk.length;
+      return false;
+    }
+    const n = Math.max(0, this.socket.write(chunk));
+    if (n > 0) this.counters?.wrote(n);
+    if (n >= chunk.length) return true;
+    this.#pending.push(chunk.subarray(n));
+    this.#pendingBytes = chunk.length - n;
+    return false;
+  }
+
+  /** Half-closes after what is pending: FIN, or close_notify on TLS. */
+  end(): void {
+    if (this.#ending || this.closed) return;
+    this.#ending = true;
+    if (this.#pendingBytes === 0) this.#finish();
+  }
+
+  /** Drops the connection and what is pending. `onClose` follows. */
+  abort(): void {
+    if (this.closed) return;
+    this.#aborted = true;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.socket.terminate();
+  }
+
+  /** Stops reading; one read already in flight may still arrive. */
+  pause(): void {
+    if (this.#paused || this.closed) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.closed) return;
+    this.#paused = false;
+    this.socket.resume();
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  // --- events of the socket ---
+
+  socketData(chunk: Uint8Array): void {
+    this.counters?.read(chunk.length);
+    this.handler.onData(chunk);
+  }
+
+  socketDrain(): void {
+    while (this.#pendingBytes > 0) {
+      const chunk = this.#pending[0] as Uint8Array;
+      const n = Math.max(0, this.socket.write(chunk));
+      if (n > 0) this.counters?.wrote(n);
+      this.#pendingBytes -= n;
+      if (n < chunk.length) {
+        this.#pending[0] = chunk.subarray(n);
+        return;
+      }
+      this.#pending.shift();
+    }
+    if (this.#ending) this.#finish();
+    else this.handler.onDrain();
+  }
+
+  socketEnd(): void {
+    if (this.peerEnded || this.closed) return;
+    this.peerEnded = true;
+    this.handler.onEnd();
+    if (this.#ended && !this.closed) this.socket.end();
+  }
+
+  socketClose(errno: string): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    // Once our half is over the runtime reports the peer's end as a close alone.
+    if (errno === "" && !this.peerEnded && !this.#aborted) {
+      this.peerEnded = true;
+      this.handler.onEnd();
+    }
+    this.counters?.closed(errno);
+    this.handler.onClose(errno);
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    if (this.peerEnded) this.socket.end();
+    else this.socket.shutdown();
+  }
+}
+
+/** IPv4-mapped text, as dual-stack sockets give it, is folded. */
+function canonical(ip: string): string {
+  return ip.startsWith("::ffff:") ? ip.slice(7) : ip;
+}
+
+/** The name of a socket error for the `errno` label; "" for none. */
+export function errnoOf(error: unknown): string {
+  if (error === undefined || error === null) return "";
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" ? code : "EIO";
+}
+
+/** Socket callbacks that hand every event to the connection in `socket.data`, if the socket is still the one it uses. */
+export const socketEvents = {
+  data(socket: Socket<Connection>, chunk: Uint8Array): void {
+    if (socket.data?.socket === socket) socket.data.socketData(chunk);
+  },
+  drain(socket: Socket<Connection>): void {
+    if (socket.data?.socket === socket) socket.data.socketDrain();
+  },
+  end(socket: Socket<Connection>): void {
+    if (socket.data?.socket === socket) socket.data.socketEnd();
+  },
+  close(socket: Socket<Connection>, error?: Error): void {
+    if (socket.data?.socket === socket) socket.data.socketClose(errnoOf(error));
+  },
+  error(socket: Socket<Connection>, error: Error): void {
+    // `close` follows and ends the connection; the error's name is more telling than close's own.
+    if (socket.data?.socket === socket) socket.data.socketClose(errnoOf(error));
+  },
+} as const;

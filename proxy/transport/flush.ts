@@ -1,0 +1,38 @@
+// One flush per connection and event-loop turn: what the engines produce while a turn's events are handled goes out in one
+// write (DESIGN §2: half the CPU of a proxied request is the system call).
+
+/** Something with output to write at the end of the turn. */
+export interface Flushable {
+  /** Set while queued; owned by the queue. */
+  flushQueued: boolean;
+  flush(): void;
+}
+
+/** The process has one; handed to every connection. `defer` runs a callback at the end of the turn (`setImmediate`). */
+export class FlushQueue {
+  #queue: Flushable[] = [];
+  #spare: Flushable[] = [];
+  readonly #defer: (run: () => void) => void;
+  readonly #run = (): void => {
+    const batch = this.#queue;
+    // A flush may queue more (a peer's window opened): that goes out at the end of the next turn.
+    this.#queue = this.#spare;
+    this.#spare = batch;
+    for (let i = 0; i < batch.length; i++) {
+      const item = batch[i] as Flushable;
+      item.flushQueued = false;
+      item.flush();
+    }
+    batch.length = 0;
+  };
+
+  constructor(options: { defer: (run: () => void) => void }) {
+    this.#defer = options.defer;
+  }
+
+  schedule(item: Flushable): void {
+    if (item.flushQueued) return;
+    item.flushQueued = true;
+    if (this.#queue.push(item) === 1) this.#defer(this.#run);
+  }
+}

@@ -1,0 +1,89 @@
+// Accepts connections: bound from the start, served only once the gate is open (spec proxy §1.5: before the first
+// certificate the kernel completes handshakes but nothing is read).
+import type { Socket, TCPSocketListener } from "bun";
+import { Connection, type ConnectionHandler, socketEvents } from "./connection.ts";
+import type { FlushQueue } from "./flush.ts";
+
+/** Connections held before the gate opens. More are refused: the kernel's own backlog has the same size (somaxconn). */
+export const MAX_HELD_CONNECTIONS = 4096;
+
+export type ListenerOptions = {
+  readonly ip: string;
+  readonly port: number;
+  readonly flushQueue: FlushQueue;
+  /** TCP keepalive idle time, ms; null = the kernel's. Keepalive is always on. */
+  readonly keepaliveMs: number | null;
+  /** A connection was accepted: set its handler. */
+  readonly onAccept: (connection: Connection) => void;
+};
+
+export class Listener {
+  readonly #held = new Set<Connection>();
+  readonly #onAccept: (connection: Connection) => void;
+  readonly #server: TCPSocketListener<Connection>;
+  #open = false;
+
+  /** Binds at once. Throws when the address cannot be bound; the message names it. */
+  constructor(options: ListenerOptions) {
+    this.#onAccept = options.onAccept;
+    const accept = (socket: Socket<Connection>): void => {
+      tune(socket, options.keepaliveMs);
+      const connection = new Connection({ socket, handler: holding, flushQueue: options.flushQueue });
+      socket.data = connection;
+      if (this.#open) this.#onAccept(connection);
+      else if (this.#held.size >= MAX_HELD_CONNECTIONS) connection.abort();
+      else {
+        connection.pause();
+        connection.handler = { ...holding, onClose: () => void this.#held.delete(connection) };
+        this.#held.add(connection);
+      }
+    };
+    try {
+      this.#server = Bun.listen<Connection>({
+        hostname: options.ip,
+        port: options.port,
+        allowHalfOpen: true,
+        socket: { ...socketEvents, open: accept },
+      });
+    } catch (error) {
+      throw new Error(`cannot listen on ${options.ip}:${options.port}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Serves what was held and everything after. */
+  open(): void {
+    if (this.#open) return;
+    this.#open = true;
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const connection of held) {
+      this.#onAccept(connection);
+      connection.resume();
+    }
+  }
+
+  /** Stops accepting; connections already accepted live on. */
+  stop(): void {
+    this.#server.stop(false);
+    for (const connection of this.#held) connection.abort();
+    this.#held.clear();
+  }
+}
+
+/** TCP_NODELAY and SO_KEEPALIVE, as on every socket of the proxy (spec proxy §1.2). */
+export function tune(socket: Socket<Connection>, keepaliveMs: number | null): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, keepaliveMs ?? 0);
+}
+
+const holding: ConnectionHandler = {
+  onData() {},
+  onFlush() {},
+  onDrain() {},
+  onEnd() {},
+  onClose() {},
+};

@@ -1,0 +1,233 @@
+// Real sockets on loopback: plain and TLS doors, half-close, backpressure, the gate before the first certificate.
+import { afterEach, beforeAll, expect, test } from "bun:test";
+import { createCa, type TestCa } from "../testing/certificates.ts";
+import { alpnWire, createContexts, type TlsContexts, terminateTls } from "../tls/index.ts";
+import { type ConnectError, Connection, connect, FlushQueue, forward, Listener, type TlsSession } from "./index.ts";
+
+let ca: TestCa;
+let server: TlsContexts;
+let client: TlsContexts;
+let stranger: TlsContexts;
+let anonymous: TlsContexts["client"];
+beforeAll(async () => {
+  ca = await createCa();
+  server = createContexts(await ca.issue("server.test"));
+  client = createContexts(await ca.issue("client.test"));
+  stranger = createContexts({ ...(await (await createCa("other")).issue("client.test")), trustAnchorsPem: ca.pem });
+  const { createAnonymousClientContext } = await import("../tls/index.ts");
+  anonymous = createAnonymousClientContext(ca.pem);
+});
+
+const flushQueue = new FlushQueue({ defer: (run) => void setImmediate(run) });
+const cleanup: (() => void)[] = [];
+afterEach(() => {
+  for (const undo of cleanup.splice(0)) undo();
+});
+
+function listen(onAccept: (connection: Connection) => void, open = true): Listener {
+  const listener = new Listener({ ip: "127.0.0.1", port: 0, flushQueue, keepaliveMs: null, onAccept });
+  cleanup.push(() => listener.stop());
+  if (open) listener.open();
+  return listener;
+}
+
+type Dial = { tls?: { context: TlsContexts["client"]; serverName: string; alpn: Uint8Array | null } | null; timeoutMs?: number };
+function dial(port: number, { tls = null, timeoutMs = 2000 }: Dial = {}): Promise<Connection> {
+  return new Promise((resolve, reject) =>
+    connect({
+      addr: { ip: "127.0.0.1", port },
+      flushQueue,
+      timeoutMs,
+      keepaliveMs: null,
+      tls,
+      onConnect: resolve,
+      onError: (error) => reject(error),
+    }),
+  );
+}
+
+/** Collects until the peer ends; `text` resolves then. */
+function collect(connection: Connection): { text: Promise<string>; closed: Promise<string> } {
+  const text = Promise.withResolvers<string>();
+  const closed = Promise.withResolvers<string>();
+  const chunks: Uint8Array[] = [];
+  connection.handler = {
+    onData: (chunk) => void chunks.push(chunk),
+    onFlush() {},
+    onDrain() {},
+    onEnd: () => text.resolve(Buffer.concat(chunks).toString("latin1")),
+    onClose: (errno) => closed.resolve(errno),
+  };
+  return { text: text.promise, closed: closed.promise };
+}
+
+/** A TLS door: waits for the first bytes, cuts them in two for the handshake, then hands over. */
+function tlsDoor(options: {
+  alpn?: Uint8Array;
+  onSession: (connection: Connection, session: TlsSession) => void;
+  onFailure?: (errno: string) => void;
+}): Listener {
+  return listen((connection) => {
+    connection.handler = {
+      onData: (chunk) =>
+        terminateTls({
+          connection,
+          context: server.server,
+          initialData: chunk,
+          alpn: options.alpn ?? null,
+          onSession: (session) => options.onSession(connection, session),
+          onFailure: (errno) => options.onFailure?.(errno),
+        }),
+      onFlush() {},
+      onDrain() {},
+      onEnd() {},
+      onClose() {},
+    };
+  });
+}
+
+test("mTLS: identities and ALPN of both sides, bytes and half-close both ways", async () => {
+  const accepted = Promise.withResolvers<{ session: TlsSession; text: Promise<string> }>();
+  const alpn = alpnWire("transport.l5d.io/v1");
+  const door = tlsDoor({
+    alpn,
+    onSession(connection, session) {
+      const { text } = collect(connection);
+      accepted.resolve({ session, text });
+      void text.then((t) => {
+        // The client's half is over: ours still carries bytes.
+        connection.write(Buffer.from(`echo ${t}`));
+        connection.end();
+      });
+    },
+  });
+  const connection = await dial(door.port, { tls: { context: client.client, serverName: "server.test", alpn } });
+  expect(connection.tls).toEqual({ peerId: "server.test", alpn: "transport.l5d.io/v1" });
+  const answer = collect(connection);
+  connection.write(Buffer.from("hello"));
+  connection.end();
+  const { session, text } = await accepted.promise;
+  expect(session).toEqual({ peerId: "client.test", alpn: "transport.l5d.io/v1" });
+  expect(await text).toBe("hello");
+  expect(await answer.text).toBe("echo hello");
+  expect(await answer.closed).toBe("");
+});
+
+test("a client without a certificate is anonymous", async () => {
+  const session = Promise.withResolvers<TlsSession>();
+  const door = tlsDoor({ onSession: (_c, s) => session.resolve(s) });
+  const connection = await dial(door.port, { tls: { context: anonymous, serverName: "server.test", alpn: null } });
+  cleanup.push(() => connection.abort());
+  expect(await session.promise).toEqual({ peerId: null, alpn: null });
+});
+
+test("a certificate of another root fails the handshake", async () => {
+  const failure = Promise.withResolvers<string>();
+  const door = tlsDoor({ onSession: () => failure.resolve("accepted"), onFailure: failure.resolve });
+  const connection = await dial(door.port, { tls: { context: stranger.client, serverName: "server.test", alpn: null } }).catch(() => null);
+  if (connection) collect(connection);
+  expect(await failure.promise).toBe("EBADCERT");
+});
+
+test("the client refuses a server of another name", async () => {
+  const door = tlsDoor({ onSession() {} });
+  const error = await dial(door.port, { tls: { context: client.client, serverName: "else.test", alpn: null } }).catch((e: ConnectError) => e);
+  expect(error).toMatchObject({ kind: "io" });
+});
+
+test("a client offering an ALPN the ordinary port does not know is served", async () => {
+  const session = Promise.withResolvers<TlsSession>();
+  const door = tlsDoor({ onSession: (_c, s) => session.resolve(s) });
+  const connection = await dial(door.port, { tls: { context: client.client, serverName: "server.test", alpn: alpnWire("h2") } });
+  cleanup.push(() => connection.abort());
+  expect((await session.promise).alpn).toBeNull();
+});
+
+test("forward: megabytes through a paused reader, half-close kept", async () => {
+  const size = 8 << 20;
+  const sink = listen((connection) => {
+    let got = 0;
+    connection.pause();
+    setTimeout(() => connection.resume(), 20);
+    connection.handler = {
+      onData: (chunk) => void (got += chunk.length),
+      onFlush() {},
+      onDrain() {},
+      onEnd() {
+        connection.write(Buffer.from(String(got)));
+        connection.end();
+      },
+      onClose() {},
+    };
+  });
+  let worst = 0;
+  const middle = listen((a) => {
+    a.pause();
+    void dial(sink.port).then((b) => {
+      forward({ a, b });
+      const inner = a.handler;
+      a.handler = {
+        onData(chunk) {
+          inner.onData(chunk);
+          worst = Math.max(worst, b.pendingBytes);
+        },
+        onFlush() {},
+        onDrain: () => inner.onDrain(),
+        onEnd: () => inner.onEnd(),
+        onClose: (e) => inner.onClose(e),
+      };
+      a.resume();
+    });
+  });
+  const source = await dial(middle.port);
+  const answer = collect(source);
+  source.write(new Uint8Array(size));
+  source.end();
+  expect(await answer.text).toBe(String(size));
+  // Bound of the forwarder: one read of the source.
+  expect(worst).toBeLessThanOrEqual(1 << 20);
+});
+
+test("forward: a reset of one side resets the other", async () => {
+  const upstream = Promise.withResolvers<{ closed: Promise<string> }>();
+  const sink = listen((connection) => upstream.resolve(collect(connection)));
+  const middle = listen((a) => {
+    a.pause();
+    void dial(sink.port).then((b) => {
+      forward({ a, b });
+      a.resume();
+    });
+  });
+  const source = await dial(middle.port);
+  const { closed } = await upstream.promise;
+  source.abort();
+  expect(typeof (await closed)).toBe("string");
+});
+
+test("the gate: connections before it opens are held, not lost", async () => {
+  let accepted = 0;
+  const listener = listen((connection) => {
+    accepted++;
+    connection.handler = { onData: (c) => void connection.write(c), onFlush() {}, onDrain() {}, onEnd: () => connection.end(), onClose() {} };
+  }, false);
+  const connection = await dial(listener.port);
+  const answer = collect(connection);
+  connection.write(Buffer.from("early"));
+  connection.end();
+  expect(accepted).toBe(0);
+  listener.open();
+  expect(await answer.text).toBe("early");
+  expect(accepted).toBe(1);
+});
+
+test("a refused dial is an I/O error, a silent one a timeout", async () => {
+  const listener = listen(() => {});
+  const { port } = listener;
+  listener.stop();
+  expect(await dial(port).catch((e: ConnectError) => e)).toMatchObject({ kind: "io", errno: "ECONNREFUSED" });
+  const silent = listen(() => {});
+  const error = await dial(silent.port, { timeoutMs: 30, tls: { context: client.client, serverName: "server.test", alpn: null } }).catch(
+    (e: ConnectError) => e,
+  );
+  expect(error).toMatchObject({ kind: "timeout", message: "connect timed out after 30ms" });
+});
