@@ -1,0 +1,82 @@
+// A table of shared things that live while someone holds them and for an idle age after (spec proxy §1.4, *_ROUTER_MAX_IDLE_AGE).
+import { Timer, type TimerWheel } from "./timers.ts";
+
+/** One entry: hold it while in use. */
+export class Held<V> {
+  readonly key: string;
+  readonly value: V;
+  readonly #cache: IdleCache<V>;
+  readonly timer: Timer;
+  #holders = 0;
+
+  constructor(cache: IdleCache<V>, wheel: TimerWheel, key: string, value: V) {
+    this.#cache = cache;
+    this.key = key;
+    this.value = value;
+    this.timer = new Timer(wheel, this);
+  }
+
+  hold(): void {
+    if (this.#holders++ === 0) this.timer.stop();
+  }
+
+  release(): void {
+    if (--this.#holders === 0) this.timer.start(this.#cache.idleMs);
+  }
+
+  onTimer(): void {
+    if (this.#holders === 0) this.#cache.drop(this);
+  }
+}
+
+export type IdleCacheOptions<V> = {
+  readonly wheel: TimerWheel;
+  /** Age without holders after which an entry goes, ms. */
+  readonly idleMs: number;
+  readonly create: (key: string) => V;
+  /** The entry left the table: free what it holds. */
+  readonly dispose: (value: V) => void;
+};
+
+export class IdleCache<V> {
+  readonly idleMs: number;
+  readonly #options: IdleCacheOptions<V>;
+  readonly #entries = new Map<string, Held<V>>();
+
+  constructor(options: IdleCacheOptions<V>) {
+    this.#options = options;
+    this.idleMs = options.idleMs;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The entry of a key, made when absent. The caller holds it, or else it ages from now. */
+  get(key: string): Held<V> {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = new Held(this, this.#options.wheel, key, this.#options.create(key));
+      this.#entries.set(key, entry);
+      entry.timer.start(this.idleMs);
+    }
+    return entry;
+  }
+
+  /** Removes an entry at once, held or not; holders keep what they have. */
+  drop(entry: Held<V>): void {
+    if (this.#entries.get(entry.key) !== entry) return;
+    entry.timer.stop();
+    this.#entries.delete(entry.key);
+    this.#options.dispose(entry.value);
+  }
+
+  /** Drops everything. */
+  clear(): void {
+    for (const entry of [...this.#entries.values()]) this.drop(entry);
+  }
+
+  values(): IterableIterator<Held<V>> {
+    return this.#entries.values();
+  }
+}
