@@ -4,6 +4,7 @@ const programs = {
   "emojivoto-voting-svc": () => import("./voting.ts"),
   "emojivoto-web": () => import("./web.ts"),
   "emojivoto-vote-bot": () => import("./vote-bot.ts"),
+  "emojivoto-load": () => import("./load.ts"),
 } as const;
 
 const [name = "", ...args] = process.argv.slice(2);
