@@ -17,6 +17,7 @@ export {
   namespacesOf,
   type PodNetwork,
   planNetwork,
+  setSysctls,
 } from "./node-network.ts";
 export { isSameProcess, type ProcessIdentity, startTimeOf } from "./processes.ts";
 export { renderRules, resolveServices, type ServicePortState, type Target } from "./rules.ts";

@@ -193,7 +193,7 @@ async function tolerating(message: string, command: string[]): Promise<void> {
 }
 
 /** Settings below /proc/sys that this kernel has; one it lacks is left out. */
-async function setSysctls(namespacePath: string, settings: Record<string, string>): Promise<void> {
+export async function setSysctls(namespacePath: string, settings: Record<string, string>): Promise<void> {
   const script = Object.entries(settings).map(([name, value]) => `[ ! -w /proc/sys/${name} ] || echo '${value}' > /proc/sys/${name}`);
   await run(["nsenter", `--net=${namespacePath}`, "sh", "-c", script.join("\n")]);
 }
