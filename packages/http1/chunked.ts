@@ -182,6 +182,7 @@ export class ChunkedDecoder {
     let state = before === 0 ? 0 : endState(kept.view());
     let i = start;
     for (; i < bytes.length; i++) {
+      if (before + (i - start) >= MAX_TRAILER_BYTES) return this.#fail("trailers too large", i);
       const c = bytes[i] as number;
       if (c === LF) {
         if ((state & 1) === 0) return this.#fail("LF without CR in trailers", i);
@@ -197,7 +198,6 @@ export class ChunkedDecoder {
         if ((state & 1) === 1) return this.#fail("CR without LF in trailers", i);
         state = 0;
       }
-      if (before + (i - start) >= MAX_TRAILER_BYTES) return this.#fail("trailers too large", i);
     }
     kept.append(i === bytes.length ? bytes : bytes.subarray(0, i), start);
     if (state !== 4) return i;

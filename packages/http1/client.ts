@@ -98,6 +98,7 @@ export class Http1Client implements ClientEngine {
       case Read.IDLE:
         this.#retire();
         this.#host.finish();
+        this.onStateChange?.();
         break;
       case Read.CLOSE:
         this.#endOfConnectionBody();
