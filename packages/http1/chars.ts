@@ -12,6 +12,8 @@ export const DIGIT = 16;
 export const HEX = 32;
 /** qdtext, RFC 9110 §5.6.4. */
 export const QDTEXT = 64;
+/** token in lower case: field names as they are kept and sent. */
+export const NAME = 128;
 
 export const CLASS: Readonly<Uint8Array> = build();
 
@@ -27,6 +29,7 @@ function build(): Uint8Array {
     for (let code = 0; code < 256; code++) if (test(String.fromCharCode(code), code)) table[code] = (table[code] as number) | bit;
   };
   add(TCHAR, (c) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/.test(c));
+  add(NAME, (c) => /^[!#$%&'*+\-.^_`|~0-9a-z]$/.test(c));
   add(VALUE, (_c, code) => code === HTAB || (code >= 0x20 && code !== 0x7f));
   add(PATH, (c, code) => code > 0x20 && code < 0x7f && !/^[#<>?`]$/.test(c));
   add(QUERY, (c, code) => code > 0x20 && code < 0x7f && !/^[#<"]$/.test(c));

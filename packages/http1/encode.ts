@@ -1,7 +1,7 @@
 // Heads to bytes, with the framing each direction needs. What cannot be written without being misread is refused: a head
 // may come from HTTP/2, where CR, LF and spaces are just bytes.
 import { type Fields, isAuthority, portOf, type RequestHead, type ResponseHead, reasonPhrase, sameAuthority } from "#http";
-import { all, TCHAR, VALUE } from "./chars.ts";
+import { all, NAME, TCHAR, VALUE } from "./chars.ts";
 import { eachMember, parseContentLength } from "./fields.ts";
 import { latin1Bytes } from "./latin1.ts";
 import { isPath } from "./request-head.ts";
@@ -275,7 +275,7 @@ function checkFields(fields: Fields): string | null {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
     const value = fields[i + 1] as string;
-    if (!all(name, TCHAR) || /[A-Z]/.test(name)) return "invalid field name";
+    if (!all(name, NAME)) return "invalid field name";
     if (value !== "" && (!all(value, VALUE) || isSpace(value.charCodeAt(0)) || isSpace(value.charCodeAt(value.length - 1))))
       return `invalid value of field ${name}`;
   }

@@ -1,6 +1,7 @@
 // Field lines: `name ":" OWS value OWS CRLF`, RFC 9112 §5, without any of its leniencies.
 import { CLASS, COLON, CR, HTAB, LF, SP, TCHAR, VALUE } from "./chars.ts";
 import { MAX_FIELDS } from "./limits.ts";
+import { knownName } from "./names.ts";
 
 /** Why a head is refused, with the status a server answers. */
 export class HeadFault {
@@ -22,7 +23,7 @@ export function parseFields(bytes: Uint8Array, text: string, base: number, pos: 
     let i = pos;
     while (((CLASS[bytes[i] as number] as number) & TCHAR) !== 0) i++;
     if (bytes[i] !== COLON || i === pos) return nameFault(bytes, pos, i);
-    const name = text.slice(pos - base, i - base).toLowerCase();
+    const name = knownName(bytes, pos, i) ?? text.slice(pos - base, i - base).toLowerCase();
     i++;
     while (bytes[i] === SP || bytes[i] === HTAB) i++;
     const valueStart = i;

@@ -8,6 +8,6 @@ export function latin1(bytes: Uint8Array, start: number, end: number): string {
 /** `text` must have no char beyond 0xff. */
 export function latin1Bytes(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  Buffer.prototype.latin1Write.call(bytes, text, 0, bytes.length);
   return bytes;
 }
