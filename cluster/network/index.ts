@@ -5,6 +5,7 @@
 export { type Cidr, cidrContains, cidrsOverlap, formatCidr, formatIpv4, parseCidr, parseIpv4 } from "./cidr.ts";
 export { type CleanupReport, cleanupNode, mountsBelow } from "./cleanup.ts";
 export { CommandError, run, systemPath, tryRun } from "./command.ts";
+export { type DialedSocket, type DialHandlers, dialLoopback } from "./dial.ts";
 export { Ipam } from "./ipam.ts";
 export { bridgeName, clusterNames, netnsDirectory, type PodIdentity, podNamespace, shortHash } from "./names.ts";
 export {
