@@ -63,7 +63,7 @@ export function pickP2c<T extends Balanced>(items: readonly T[], nowMs: number, 
   if (n === 0) return null;
   if (n === 1) {
     const only = items[0] as T;
-    return only.ready && only !== skip ? only : null;
+    return only.ready ? only : null;
   }
   // Fast path: both drawn are ready, as they are nearly always.
   const i = Math.floor(random() * n);
@@ -73,7 +73,8 @@ export function pickP2c<T extends Balanced>(items: readonly T[], nowMs: number, 
   const b = items[j] as T;
   if (a.ready && b.ready && a !== skip && b !== skip) return b.load.cost(nowMs) < a.load.cost(nowMs) ? b : a;
   const ready = items.filter((item) => item.ready && item !== skip);
-  if (ready.length < 2) return ready[0] ?? null;
+  if (ready.length === 0) return skip?.ready === true && items.includes(skip) ? skip : null;
+  if (ready.length === 1) return ready[0] ?? null;
   const k = Math.floor(random() * ready.length);
   let m = Math.floor(random() * (ready.length - 1));
   if (m >= k) m++;

@@ -17,6 +17,7 @@ function world() {
   });
   return {
     wheel,
+    now: () => nowMs,
     get wakes() {
       return wakes;
     },
@@ -109,7 +110,13 @@ test("the clock of a turn is read once", () => {
 test("an idle entry ages from its last release and is disposed once", () => {
   const w = world();
   const disposed: string[] = [];
-  const cache = new IdleCache({ wheel: w.wheel, idleMs: 5000, create: (key) => `v-${key}`, dispose: (v) => void disposed.push(v) });
+  const cache = new IdleCache({
+    wheel: w.wheel,
+    idleMs: 5000,
+    now: w.now,
+    create: (key) => `v-${key}`,
+    dispose: (v) => void disposed.push(v),
+  });
   const entry = cache.get("a");
   entry.hold();
   w.advance(60_000);
@@ -123,6 +130,19 @@ test("an idle entry ages from its last release and is disposed once", () => {
   w.advance(200);
   expect(disposed).toEqual(["v-a"]);
   expect(cache.get("a")).not.toBe(entry);
+});
+
+test("a touch keeps an entry for the idle age", () => {
+  const w = world();
+  const disposed: string[] = [];
+  const cache = new IdleCache({ wheel: w.wheel, idleMs: 5000, now: w.now, create: (key) => key, dispose: (v) => void disposed.push(v) });
+  const entry = cache.get("a");
+  w.advance(4000);
+  entry.touch(w.now());
+  w.advance(4900);
+  expect(entry.alive).toBe(true);
+  w.advance(200);
+  expect([entry.alive, disposed]).toEqual([false, ["a"]]);
 });
 
 test("fail-fast: fails after being unready for the whole time, recovers at once", () => {

@@ -62,7 +62,8 @@ export function decodeTransportHeader(bytes: Uint8Array): Decoded {
   } catch {
     return { kind: "invalid", reason: "transport header is not a valid message" };
   }
-  if (message.port < 1 || message.port > 65535) return { kind: "invalid", reason: `transport header: port ${message.port} is not 1..65535` };
+  if (message.port < 1 || message.port > 65535)
+    return { kind: "invalid", reason: `transport header: port ${message.port} is not 1..65535` };
   let name: string | null = null;
   if (message.name !== "") {
     name = parseDnsName(message.name);

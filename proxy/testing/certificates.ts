@@ -36,7 +36,7 @@ export async function createCa(name = "root.test"): Promise<TestCa> {
         signingKey: keys.privateKey,
         extensions: [
           new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-          ...(sans.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(sans.map((value) => ({ type: "dns", value })))]),
+          ...(sans.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(sans.map((value) => ({ type: "dns" as const, value })))]),
         ],
       });
       const pkcs8 = Buffer.from(await crypto.subtle.exportKey("pkcs8", leafKeys.privateKey)).toString("base64");
