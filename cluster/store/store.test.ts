@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ChangeEvent, cloneJson, ConflictError, equalJson, ExistsError, NotFoundError, Store, TooOldError } from "./index.ts";
+import { type ChangeEvent, ConflictError, cloneJson, ExistsError, equalJson, NotFoundError, Store, TooOldError } from "./index.ts";
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -25,7 +25,10 @@ test("versions grow and survive a restart without close", () => {
   store.delete(key("gone"));
   expect(Number(two.metadata.resourceVersion)).toBe(Number(one.metadata.resourceVersion) + 1);
   const again = new Store({ dir });
-  cleanups.push(() => store.close(), () => again.close());
+  cleanups.push(
+    () => store.close(),
+    () => again.close(),
+  );
   expect(again.get(key("a"))).toEqual(two);
   expect(again.get(key("gone"))).toBeUndefined();
   expect(again.version).toBe(store.version);
@@ -44,7 +47,12 @@ test("create, update, delete say what stands in the way", () => {
 
 test("lists are sorted by namespace, then name", () => {
   const store = new Store({});
-  for (const [namespace, name] of [["b", "1"], ["a", "2"], ["a", "1"]] as const) store.create(key(name, namespace), pod(name, namespace));
+  for (const [namespace, name] of [
+    ["b", "1"],
+    ["a", "2"],
+    ["a", "1"],
+  ] as const)
+    store.create(key(name, namespace), pod(name, namespace));
   const names = (namespace?: string) => store.list("pods", namespace).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
   expect(names()).toEqual(["a/1", "a/2", "b/1"]);
   store.delete(key("1", "a"));

@@ -96,7 +96,12 @@ export class Store<T extends StoredObject = StoredObject> {
     this.#remove = this.#db.prepare("DELETE FROM objects WHERE bucket = ? AND namespace = ? AND name = ?");
     this.#setVersion = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('version', ?)");
     this.#history = new Array(history);
-    for (const row of this.#db.query("SELECT bucket, namespace, name, object FROM objects").all() as { bucket: string; namespace: string; name: string; object: string }[]) {
+    for (const row of this.#db.query("SELECT bucket, namespace, name, object FROM objects").all() as {
+      bucket: string;
+      namespace: string;
+      name: string;
+      object: string;
+    }[]) {
       this.#bucket(row.bucket).size += 1;
       this.#space(row.bucket, row.namespace).set(row.name, JSON.parse(row.object) as T);
     }
@@ -135,7 +140,8 @@ export class Store<T extends StoredObject = StoredObject> {
     const label = namespace ?? "*";
     let list = found.sorted.get(label);
     if (!list) {
-      const spaces = namespace === undefined ? [...found.namespaces].sort(byFirst).map(([, space]) => space) : [found.namespaces.get(namespace)];
+      const spaces =
+        namespace === undefined ? [...found.namespaces].sort(byFirst).map(([, space]) => space) : [found.namespaces.get(namespace)];
       list = spaces.flatMap((space) => (space ? [...space].sort(byFirst).map(([, object]) => object) : []));
       found.sorted.set(label, list);
     }

@@ -103,13 +103,16 @@ export const fieldEdge = (name: string) => `f:${name}`;
 /** The edge to an item of a set. */
 export const valueEdge = (value: unknown) => `v:${JSON.stringify(value)}`;
 /** The edge to an item of a keyed list; keys in alphabetical order. */
-export const keyEdge = (keys: Record<string, unknown>) => `k:${JSON.stringify(Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1))))}`;
+export const keyEdge = (keys: Record<string, unknown>) =>
+  `k:${JSON.stringify(Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1))))}`;
 
 function canonical(edge: string): string {
   if (edge.startsWith("k:") || edge.startsWith("v:")) {
     try {
       const value: unknown = JSON.parse(edge.slice(2));
-      return edge.startsWith("k:") && typeof value === "object" && value !== null ? keyEdge(value as Record<string, unknown>) : valueEdge(value);
+      return edge.startsWith("k:") && typeof value === "object" && value !== null
+        ? keyEdge(value as Record<string, unknown>)
+        : valueEdge(value);
     } catch {
       return edge;
     }

@@ -56,10 +56,27 @@ export const maxUpdateManagers = 10;
 const foldedManager = "ancient-changes";
 
 /** Paths nobody manages: the server's own. */
-const unmanaged = [["f:apiVersion"], ["f:kind"], ...["name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"].map((name) => ["f:metadata", `f:${name}`])];
+const unmanaged = [
+  ["f:apiVersion"],
+  ["f:kind"],
+  ...[
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+  ].map((name) => ["f:metadata", `f:${name}`]),
+];
 
 function identity({ manager, operation, apiVersion, subresource }: ManagedFieldsEntry): string {
-  return JSON.stringify([manager ?? "", operation ?? "", apiVersion ?? "", subresource ?? ""]);
+  // An applier keeps its entry when it changes the version it applies with.
+  return JSON.stringify([manager ?? "", operation ?? "", operation === "Apply" ? "" : (apiVersion ?? ""), subresource ?? ""]);
 }
 
 function managersOf(object: ManagedObject | undefined): Map<string, Manager> {
@@ -96,7 +113,9 @@ function stripped(object: ManagedObject | undefined): ManagedObject | undefined 
 function write(managers: Map<string, Manager>): ManagedFieldsEntry[] {
   const updates = [...managers.values()].filter(({ entry }) => entry.operation === "Update" && !entry.subresource);
   if (updates.length > maxUpdateManagers) {
-    const oldest = updates.sort((a, b) => ((a.entry.time ?? "") < (b.entry.time ?? "") ? -1 : 1)).slice(0, updates.length - maxUpdateManagers + 1);
+    const oldest = updates
+      .sort((a, b) => ((a.entry.time ?? "") < (b.entry.time ?? "") ? -1 : 1))
+      .slice(0, updates.length - maxUpdateManagers + 1);
     let folded: FieldSet | undefined;
     const last = oldest.at(-1) as Manager;
     for (const one of oldest) {
@@ -120,7 +139,8 @@ function write(managers: Map<string, Manager>): ManagedFieldsEntry[] {
     }));
 }
 
-const order = ({ operation, time, manager, subresource }: ManagedFieldsEntry) => `${operation === "Apply" ? 0 : 1} ${time ?? ""} ${manager ?? ""} ${subresource ?? ""}`;
+const order = ({ operation, time, manager, subresource }: ManagedFieldsEntry) =>
+  `${operation === "Apply" ? 0 : 1} ${time ?? ""} ${manager ?? ""} ${subresource ?? ""}`;
 
 /** What others lose: fields that changed (they conflict) and fields that are gone. */
 function takeFromOthers(managers: Map<string, Manager>, self: string, changed: FieldSet, removed: FieldSet): void {
@@ -136,7 +156,19 @@ function takeFromOthers(managers: Map<string, Manager>, self: string, changed: F
  * managedFields after a create, update or patch that turned `live` into `next`.
  * `ignored`: top-level fields this endpoint does not write.
  */
-export function afterUpdate({ live, next, type, writer, ignored }: { live: ManagedObject | undefined; next: ManagedObject; type: TypeNode; writer: Writer; ignored: readonly string[] }): ManagedFieldsEntry[] {
+export function afterUpdate({
+  live,
+  next,
+  type,
+  writer,
+  ignored,
+}: {
+  live: ManagedObject | undefined;
+  next: ManagedObject;
+  type: TypeNode;
+  writer: Writer;
+  ignored: readonly string[];
+}): ManagedFieldsEntry[] {
   // A client may rewrite managedFields, or reset them with an empty list or entry.
   const given = next.metadata.managedFields;
   const reset = given !== undefined && (given.length === 0 || (given.length === 1 && Object.keys(given[0] as object).length === 0));
@@ -145,13 +177,19 @@ export function afterUpdate({ live, next, type, writer, ignored }: { live: Manag
   const difference = compare(stripped(live) ?? { metadata: {} }, stripped(next), type);
   const changed = owned(difference.modified.union(difference.added), ignored);
   const removed = owned(difference.removed, []);
-  const entry: ManagedFieldsEntry = { manager: writer.manager, operation: "Update", apiVersion: writer.apiVersion, ...(writer.subresource ? { subresource: writer.subresource } : {}) };
+  const entry: ManagedFieldsEntry = {
+    manager: writer.manager,
+    operation: "Update",
+    apiVersion: writer.apiVersion,
+    ...(writer.subresource ? { subresource: writer.subresource } : {}),
+  };
   const self = identity(entry);
   takeFromOthers(managers, self, changed, removed);
   const before = managers.get(self);
   const set = (before?.set ?? new FieldSet()).difference(removed).union(changed);
   if (set.isEmpty()) managers.delete(self);
-  else managers.set(self, { entry: { ...entry, time: before?.set.equals(set) && before.entry.time ? before.entry.time : writer.time }, set });
+  else
+    managers.set(self, { entry: { ...entry, time: before?.set.equals(set) && before.entry.time ? before.entry.time : writer.time }, set });
   return write(managers);
 }
 
@@ -159,17 +197,41 @@ export function afterUpdate({ live, next, type, writer, ignored }: { live: Manag
  * Server-side apply: the object after `config` was applied, with its managedFields; defaulting and validation are the caller's.
  * @throws {ApplyConflictError} unless `force`; {TypedError} for a config whose keyed lists are malformed.
  */
-export function applyConfig({ live, config, type, writer, force, ignored }: { live: ManagedObject | undefined; config: ManagedObject; type: TypeNode; writer: Writer; force: boolean; ignored: readonly string[] }): ManagedObject {
+export function applyConfig({
+  live,
+  config,
+  type,
+  writer,
+  force,
+  ignored,
+}: {
+  live: ManagedObject | undefined;
+  config: ManagedObject;
+  type: TypeNode;
+  writer: Writer;
+  force: boolean;
+  ignored: readonly string[];
+}): ManagedObject {
   const managers = managersOf(live);
   if (live && managers.size === 0) {
     // An object from before anybody tracked fields: its present fields belong to a manager of this name.
-    const entry: ManagedFieldsEntry = { manager: "before-first-apply", operation: "Update", apiVersion: writer.apiVersion, time: writer.time };
+    const entry: ManagedFieldsEntry = {
+      manager: "before-first-apply",
+      operation: "Update",
+      apiVersion: writer.apiVersion,
+      time: writer.time,
+    };
     managers.set(identity(entry), { entry, set: owned(toFieldSet(stripped(live), type), []) });
   }
   const base = stripped(live);
   const wanted = stripped(config) as ManagedObject;
   const merged = base ? (mergeTyped(base, wanted, type) as ManagedObject) : wanted;
-  const entry: ManagedFieldsEntry = { manager: writer.manager, operation: "Apply", apiVersion: writer.apiVersion, ...(writer.subresource ? { subresource: writer.subresource } : {}) };
+  const entry: ManagedFieldsEntry = {
+    manager: writer.manager,
+    operation: "Apply",
+    apiVersion: writer.apiVersion,
+    ...(writer.subresource ? { subresource: writer.subresource } : {}),
+  };
   const self = identity(entry);
   const before = managers.get(self);
   const set = owned(toFieldSet(wanted, type), ignored);
@@ -190,7 +252,8 @@ export function applyConfig({ live, config, type, writer, force, ignored }: { li
   const conflicts: ApplyConflict[] = [];
   for (const [key, manager] of managers) {
     if (key === self) continue;
-    for (const path of manager.set.intersection(changed).paths()) conflicts.push({ manager: showManager(manager.entry), path: showPath(path) });
+    for (const path of manager.set.intersection(changed).paths())
+      conflicts.push({ manager: showManager(manager.entry), path: showPath(path) });
   }
   if (conflicts.length > 0 && !force) throw new ApplyConflictError(conflicts);
   takeFromOthers(managers, self, changed, owned(difference.removed, []));
@@ -199,20 +262,26 @@ export function applyConfig({ live, config, type, writer, force, ignored }: { li
 
 /** Are both the same but for the bookkeeping: version, and times of managers? */
 export function sameButBookkeeping(a: ManagedObject, b: ManagedObject): boolean {
-  const core = ({ managedFields, resourceVersion: _, ...metadata }: ManagedObject["metadata"]) => ({ ...metadata, managedFields: (managedFields ?? []).map(({ time: __, ...entry }) => entry) });
+  const core = ({ managedFields, resourceVersion: _, ...metadata }: ManagedObject["metadata"]) => ({
+    ...metadata,
+    managedFields: (managedFields ?? []).map(({ time: __, ...entry }) => entry),
+  });
   return equalJson({ ...a, metadata: core(a.metadata) }, { ...b, metadata: core(b.metadata) });
 }
 
-function showManager({ manager, operation, apiVersion, subresource, time }: ManagedFieldsEntry): string {
+function showManager({ manager, operation, apiVersion, subresource }: ManagedFieldsEntry): string {
   const name = `${JSON.stringify(manager ?? "")}${subresource ? ` with subresource ${JSON.stringify(subresource)}` : ""}`;
   if (operation !== "Update") return name;
-  return `${name} using ${apiVersion}${time ? ` at ${time}` : ""}`;
+  return `${name} using ${apiVersion}`;
 }
 
 function conflictMessage(conflicts: ApplyConflict[]): string {
   const [first] = conflicts;
   if (conflicts.length === 1 && first) return `Apply failed with 1 conflict: conflict with ${first.manager}: ${first.path}`;
   const managers = [...new Set(conflicts.map(({ manager }) => manager))].sort();
-  const lines = managers.flatMap((manager) => [`conflicts with ${manager}:`, ...conflicts.filter((one) => one.manager === manager).map(({ path }) => `- ${path}`)]);
+  const lines = managers.flatMap((manager) => [
+    `conflicts with ${manager}:`,
+    ...conflicts.filter((one) => one.manager === manager).map(({ path }) => `- ${path}`),
+  ]);
   return `Apply failed with ${conflicts.length} conflicts: ${lines.join("\n")}`;
 }

@@ -40,7 +40,8 @@ function itemEdge(item: unknown, list: ListNode, at: string): string {
     const value = item[key] ?? (element.kind === "struct" ? element.field(key)?.schema.default : undefined) ?? keyDefaults[key];
     if (value !== undefined && value !== null) keys[key] = value;
   }
-  if (Object.keys(keys).length === 0 && list.keys.length > 0) throw new TypedError(`${at}: associative list with keys has an element that omits key field "${list.keys[0]}"`);
+  if (Object.keys(keys).length === 0 && list.keys.length > 0)
+    throw new TypedError(`${at}: associative list with keys has an element that omits key field "${list.keys[0]}"`);
   return keyEdge(keys);
 }
 /** The published definitions leave this one default out (v1.Container ports, v1.Service ports). */
@@ -126,7 +127,8 @@ export function compare(before: unknown, after: unknown, type: TypeNode | undefi
     } else {
       const lefts = (left ?? {}) as Obj;
       const rights = (right ?? {}) as Obj;
-      for (const name of new Set([...Object.keys(lefts), ...Object.keys(rights)])) step(fieldEdge(name), lefts[name], rights[name], child(node, name));
+      for (const name of new Set([...Object.keys(lefts), ...Object.keys(rights)]))
+        step(fieldEdge(name), lefts[name], rights[name], child(node, name));
     }
     if (left === undefined) insert(added);
     else if (right === undefined) insert(removed);

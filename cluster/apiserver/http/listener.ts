@@ -56,10 +56,29 @@ const handshakeTimeoutSeconds = 10;
 const idleTimeoutSeconds = 250;
 
 const reasons: Record<number, string> = {
-  200: "OK", 201: "Created", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-  406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 410: "Gone", 413: "Payload Too Large", 415: "Unsupported Media Type",
-  422: "Unprocessable Entity", 429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
-  503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  413: "Payload Too Large",
+  415: "Unsupported Media Type",
+  422: "Unprocessable Entity",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
 };
 
 type Tcp = Socket<Connection>;
@@ -75,7 +94,7 @@ export function listen({ hostname, port, cert, key, clientCa, handler }: Listene
   const server: TCPSocketListener<Connection> = Bun.listen<Connection>({
     hostname,
     port,
-    tls: { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false, ALPNProtocols: "http/1.1" },
+    tls: { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false },
     socket: {
       open(socket) {
         socket.data = new Connection(socket, handler);
@@ -157,14 +176,27 @@ class Connection implements RawSocket {
       });
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      const body = JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message: error.message, reason: error.status === 413 ? "RequestEntityTooLarge" : "BadRequest", code: error.status });
+      const body = JSON.stringify({
+        kind: "Status",
+        apiVersion: "v1",
+        metadata: {},
+        status: "Failure",
+        message: error.message,
+        reason: error.status === 413 ? "RequestEntityTooLarge" : "BadRequest",
+        code: error.status,
+      });
       this.#busy = true;
       this.#respond({ status: error.status, headers: { "content-type": "application/json" }, body }, "GET", true);
       return;
     }
     if (!request) return;
     this.#busy = true;
-    const whole: HttpRequest = { ...request, peer: this.#identity(), remoteAddress: this.#socket.remoteAddress, onAbort: (callback) => this.#closeCallbacks.push(callback) };
+    const whole: HttpRequest = {
+      ...request,
+      peer: this.#identity(),
+      remoteAddress: this.#socket.remoteAddress,
+      onAbort: (callback) => this.#closeCallbacks.push(callback),
+    };
     const { method, close } = request;
     let answer: HttpResponse | Promise<HttpResponse>;
     try {
@@ -172,14 +204,21 @@ class Connection implements RawSocket {
     } catch (error) {
       answer = internalError(error);
     }
-    if (answer instanceof Promise) answer.then((response) => this.#respond(response, method, close), (error) => this.#respond(internalError(error), method, close));
+    if (answer instanceof Promise)
+      answer.then(
+        (response) => this.#respond(response, method, close),
+        (error) => this.#respond(internalError(error), method, close),
+      );
     else this.#respond(answer, method, close);
   }
 
   #identity(): Peer | undefined {
     if (this.#peerRead) return this.#peer;
     this.#peerRead = true;
-    const tls = this.#socket as unknown as { authorized: boolean; getPeerCertificate?(): { subject?: { CN?: string | string[]; O?: string | string[] } } | null };
+    const tls = this.#socket as unknown as {
+      authorized: boolean;
+      getPeerCertificate?(): { subject?: { CN?: string | string[]; O?: string | string[] } } | null;
+    };
     if (!tls.authorized) return undefined;
     const subject = tls.getPeerCertificate?.()?.subject;
     const commonName = [subject?.CN ?? []].flat().at(-1);
@@ -205,7 +244,8 @@ class Connection implements RawSocket {
       return;
     }
     let head = `HTTP/1.1 ${response.status} ${reasons[response.status] ?? "Status"}\r\n`;
-    for (const [name, value] of Object.entries(response.headers ?? {})) for (const one of typeof value === "string" ? [value] : value) head += `${name}: ${one}\r\n`;
+    for (const [name, value] of Object.entries(response.headers ?? {}))
+      for (const one of typeof value === "string" ? [value] : value) head += `${name}: ${one}\r\n`;
     if (close) head += "connection: close\r\n";
     if ("stream" in response) {
       this.#chunked = true;
@@ -365,5 +405,17 @@ function chunkOf(bytes: Uint8Array): Uint8Array {
 
 function internalError(error: unknown): HttpResponse {
   const message = `Internal error occurred: ${error instanceof Error ? error.message : String(error)}`;
-  return { status: 500, headers: { "content-type": "application/json" }, body: JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 }) };
+  return {
+    status: 500,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      kind: "Status",
+      apiVersion: "v1",
+      metadata: {},
+      status: "Failure",
+      message,
+      reason: "InternalError",
+      code: 500,
+    }),
+  };
 }

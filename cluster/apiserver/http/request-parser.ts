@@ -84,7 +84,7 @@ export class RequestParser {
             return undefined;
           }
           this.#scanned = 0;
-          const head = parseHead(this.#buffer.latin1Slice(0, end));
+          const head = parseHead(this.#buffer.toString("latin1", 0, end));
           this.#buffer = this.#buffer.subarray(end + 4);
           const framing = bodyFraming(head);
           if (head.upgrade || framing === 0) return { ...head, body: nothing };
@@ -147,7 +147,7 @@ export class RequestParser {
       if (this.#buffer.length > maxHeadBytes) throw new RequestError(400, "line too long in chunked body");
       return undefined;
     }
-    const line = this.#buffer.latin1Slice(0, end);
+    const line = this.#buffer.toString("latin1", 0, end);
     this.#buffer = this.#buffer.subarray(end + 2);
     return line;
   }
@@ -186,7 +186,10 @@ function bodyFraming({ headers }: RequestHead): number | "chunked" {
 export function parseHead(text: string): RequestHead {
   const lines = text.split("\r\n");
   const request = /^(\S+) (\S+) HTTP\/1\.([01])$/.exec(lines[0] as string);
-  if (!request) throw /HTTP\/[2-9]/.test(lines[0] as string) ? new RequestError(505, "HTTP version not supported") : new RequestError(400, "malformed request line");
+  if (!request)
+    throw /HTTP\/[2-9]/.test(lines[0] as string)
+      ? new RequestError(505, "HTTP version not supported")
+      : new RequestError(400, "malformed request line");
   const [, method, target, minor] = request as unknown as [string, string, string, string];
   if (!token.test(method) || !target.startsWith("/")) throw new RequestError(400, "malformed request line");
   const headers = new Map<string, string>();

@@ -4,13 +4,16 @@
 import { kubernetesVersion } from "../version.ts";
 
 type Json = Record<string, unknown>;
-const groups = /^(core|apps|batch|autoscaling|policy|rbac\.authorization\.k8s\.io|discovery\.k8s\.io|admissionregistration\.k8s\.io|apiextensions\.k8s\.io|apiregistration\.k8s\.io|coordination\.k8s\.io|networking\.k8s\.io|scheduling\.k8s\.io|storage\.k8s\.io|authentication\.k8s\.io|authorization\.k8s\.io|events\.k8s\.io)$/;
-const unused = /VolumeAttachment|CSI|VolumeAttributes|ValidatingAdmissionPolicy|IPAddress|ServiceCIDR|PodTemplateList|ComponentStatus|IngressClassParameters/;
+const groups =
+  /^(core|apps|batch|autoscaling|policy|rbac\.authorization\.k8s\.io|discovery\.k8s\.io|admissionregistration\.k8s\.io|apiextensions\.k8s\.io|apiregistration\.k8s\.io|coordination\.k8s\.io|networking\.k8s\.io|scheduling\.k8s\.io|storage\.k8s\.io|authentication\.k8s\.io|authorization\.k8s\.io|events\.k8s\.io)$/;
+const unused =
+  /VolumeAttachment|CSI|VolumeAttributes|ValidatingAdmissionPolicy|IPAddress|ServiceCIDR|PodTemplateList|ComponentStatus|IngressClassParameters/;
 
 const [file] = process.argv.slice(2);
 if (!file) throw new Error("usage: generate.ts path/to/swagger.json");
 const swagger = (await Bun.file(file).json()) as { definitions: Record<string, Json>; info: { version: string } };
-if (swagger.info.version !== kubernetesVersion && swagger.info.version !== "unversioned") throw new Error(`${file} is of ${swagger.info.version}, not ${kubernetesVersion}`);
+if (swagger.info.version !== kubernetesVersion && swagger.info.version !== "unversioned")
+  throw new Error(`${file} is of ${swagger.info.version}, not ${kubernetesVersion}`);
 
 const kept = new Map<string, Json>();
 const visit = (name: string) => {
@@ -36,8 +39,12 @@ for (const [name, definition] of Object.entries(swagger.definitions)) {
 // DeleteOptions and WatchEvent name every group there is; the generated document need not.
 for (const definition of kept.values()) {
   const kinds = definition["x-kubernetes-group-version-kind"] as unknown[] | undefined;
-  if (kinds && kinds.length > 3) definition["x-kubernetes-group-version-kind"] = [{ group: "", kind: (kinds[0] as Json)["kind"], version: "v1" }];
+  if (kinds && kinds.length > 3)
+    definition["x-kubernetes-group-version-kind"] = [{ group: "", kind: (kinds[0] as Json)["kind"], version: "v1" }];
 }
 const definitions = Object.fromEntries([...kept].sort(([a], [b]) => (a < b ? -1 : 1)));
-await Bun.write(new URL("kubernetes.json", import.meta.url), `${JSON.stringify({ origin: `Kubernetes ${kubernetesVersion}, Apache-2.0, The Kubernetes Authors`, definitions })}\n`);
+await Bun.write(
+  new URL("kubernetes.json", import.meta.url),
+  `${JSON.stringify({ origin: `Kubernetes ${kubernetesVersion}, Apache-2.0, The Kubernetes Authors`, definitions })}\n`,
+);
 console.log(`${kept.size} definitions`);

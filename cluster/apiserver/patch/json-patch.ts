@@ -12,11 +12,13 @@ export class PatchError extends Error {}
  */
 export function jsonPatch(document: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch)) throw new PatchError("the patch is not a list of operations");
-  if (patch.length > maxOperations) throw new PatchError(`the allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`);
+  if (patch.length > maxOperations)
+    throw new PatchError(`the allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`);
   patch.forEach((operation: unknown, index) => {
     if (typeof operation !== "object" || operation === null) throw new PatchError(`operation ${index} is not an object`);
     const { op, path } = operation as Record<string, unknown>;
-    if (typeof op !== "string" || !["add", "remove", "replace", "move", "copy", "test"].includes(op)) throw new PatchError(`operation ${index}: unexpected kind: ${String(op)}`);
+    if (typeof op !== "string" || !["add", "remove", "replace", "move", "copy", "test"].includes(op))
+      throw new PatchError(`operation ${index}: unexpected kind: ${String(op)}`);
     if (typeof path !== "string") throw new PatchError(`operation ${index}: path is missing`);
   });
   try {
@@ -24,7 +26,9 @@ export function jsonPatch(document: unknown, patch: unknown): unknown {
   } catch (error) {
     const { name, index, operation } = error as { name?: string; index?: number; operation?: { op?: string; path?: string } };
     if (name === "TEST_OPERATION_FAILED") throw new PatchError(`testing value ${operation?.path ?? ""} failed`);
-    throw new PatchError(`operation ${index ?? "?"}: ${operation?.op ?? ""} ${operation?.path ?? ""}: ${nameToText[name ?? ""] ?? (error as Error).message.split("\n")[0]}`);
+    throw new PatchError(
+      `operation ${index ?? "?"}: ${operation?.op ?? ""} ${operation?.path ?? ""}: ${nameToText[name ?? ""] ?? (error as Error).message.split("\n")[0]}`,
+    );
   }
 }
 

@@ -21,12 +21,15 @@ function merge(target: unknown, patch: unknown, type: TypeNode | undefined, path
   const directive = patch["$patch"];
   if (directive === "replace") return without(patch, "$patch");
   if (directive === "delete") return {};
-  if (directive !== undefined && directive !== "merge") throw new PatchError(`${path || "."}: unknown patch directive ${JSON.stringify(directive)}`);
+  if (directive !== undefined && directive !== "merge")
+    throw new PatchError(`${path || "."}: unknown patch directive ${JSON.stringify(directive)}`);
   const result: Record<string, unknown> = isRecord(target) ? { ...target } : {};
   const retain = patch["$retainKeys"];
   if (retain !== undefined) {
     if (!Array.isArray(retain)) throw new PatchError(`${path || "."}: $retainKeys is not a list`);
-    for (const key of Object.keys(patch)) if (!key.startsWith("$") && patch[key] !== null && !retain.includes(key)) throw new PatchError(`${path || "."}: ${key} is set but not in $retainKeys`);
+    for (const key of Object.keys(patch))
+      if (!key.startsWith("$") && patch[key] !== null && !retain.includes(key))
+        throw new PatchError(`${path || "."}: ${key} is set but not in $retainKeys`);
     for (const key of Object.keys(result)) if (!retain.includes(key)) delete result[key];
   }
   for (const [key, value] of Object.entries(patch)) {
@@ -35,7 +38,8 @@ function merge(target: unknown, patch: unknown, type: TypeNode | undefined, path
       const name = key.slice(deletePrefix.length);
       const gone = Array.isArray(value) ? value : [];
       // What the same patch adds to the list is added afterwards.
-      if (Array.isArray(result[name])) result[name] = (result[name] as unknown[]).filter((item) => !gone.some((other) => equalJson(item, other)));
+      if (Array.isArray(result[name]))
+        result[name] = (result[name] as unknown[]).filter((item) => !gone.some((other) => equalJson(item, other)));
       continue;
     }
     if (value === null) {
@@ -70,7 +74,8 @@ function mergeList(target: unknown, patch: unknown[], node: ListNode, path: stri
     return base;
   }
   const key = node.patchMergeKey;
-  if (patch.some((item) => isRecord(item) && item["$patch"] === "replace")) return patch.filter((item) => !(isRecord(item) && item["$patch"] === "replace"));
+  if (patch.some((item) => isRecord(item) && item["$patch"] === "replace"))
+    return patch.filter((item) => !(isRecord(item) && item["$patch"] === "replace"));
   const element = node.element();
   for (const [index, item] of patch.entries()) {
     if (!isRecord(item)) throw new PatchError(`${path}[${index}]: expected an object with ${key}`);
@@ -78,7 +83,8 @@ function mergeList(target: unknown, patch: unknown[], node: ListNode, path: stri
     if (id === undefined || id === null) throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
     const at = base.findIndex((other) => isRecord(other) && other[key] === id);
     if (item["$patch"] === "delete") {
-      for (let i = base.length - 1; i >= 0; i--) if (isRecord(base[i]) && (base[i] as Record<string, unknown>)[key] === id) base.splice(i, 1);
+      for (let i = base.length - 1; i >= 0; i--)
+        if (isRecord(base[i]) && (base[i] as Record<string, unknown>)[key] === id) base.splice(i, 1);
     } else if (at >= 0) base[at] = merge(base[at], item, element, `${path}[${index}]`);
     else base.push(merge({}, item, element, `${path}[${index}]`));
   }

@@ -56,12 +56,13 @@ export function decode(value: unknown, type: TypeNode, kind: string, { keepNulls
           const at = path === "" ? key : `${path}.${key}`;
           const field = node.field(key);
           if (!field) {
-            if (node.preserveUnknown || (node.embedded && (key === "apiVersion" || key === "kind" || key === "metadata"))) setOwn(struct, key, one[key]);
+            if (node.preserveUnknown || (node.embedded && (key === "apiVersion" || key === "kind" || key === "metadata")))
+              setOwn(struct, key, one[key]);
             else if (unknown.length < maxUnknownNamed) unknown.push(at);
             continue;
           }
           const child = read(one[key], field, at, depth + 1);
-          if (child !== null || keepNulls) struct[key] = child;
+          if (child !== null || keepNulls || field.schema.nullable === true) struct[key] = child;
         }
         return struct;
       }
@@ -77,7 +78,16 @@ function setOwn(target: Record<string, unknown>, key: string, value: unknown): v
   else target[key] = value;
 }
 
-const goTypes = { string: "string", integer: "int64", number: "float64", boolean: "bool", "int-or-string": "intstr.IntOrString", quantity: "resource.Quantity", time: "v1.Time", bytes: "[]uint8" } as const;
+const goTypes = {
+  string: "string",
+  integer: "int64",
+  number: "float64",
+  boolean: "bool",
+  "int-or-string": "intstr.IntOrString",
+  quantity: "resource.Quantity",
+  time: "v1.Time",
+  bytes: "[]uint8",
+} as const;
 
 function scalarValue(value: unknown, type: keyof typeof goTypes, path: string, kind: string): unknown {
   switch (type) {
@@ -89,7 +99,8 @@ function scalarValue(value: unknown, type: keyof typeof goTypes, path: string, k
       break;
     case "bytes":
       if (typeof value === "string") {
-        if (!/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(value) || value.replace(/[\r\n]/g, "").length % 4 !== 0) throw new DecodeError(`${kind} in version could not be read: illegal base64 data in field ${path}`);
+        if (!/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(value) || value.replace(/[\r\n]/g, "").length % 4 !== 0)
+          throw new DecodeError(`${kind} in version could not be read: illegal base64 data in field ${path}`);
         return value;
       }
       break;
@@ -111,7 +122,10 @@ function scalarValue(value: unknown, type: keyof typeof goTypes, path: string, k
     case "quantity":
       if (typeof value === "number") return String(value);
       if (typeof value === "string") {
-        if (!quantityPattern.test(value)) throw new DecodeError(`quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' (field ${path})`);
+        if (!quantityPattern.test(value))
+          throw new DecodeError(
+            `quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' (field ${path})`,
+          );
         return value;
       }
       break;
@@ -128,4 +142,5 @@ function mismatch(value: unknown, wanted: string, path: string, kind: string): D
   return new DecodeError(`json: cannot unmarshal ${found} into Go struct field ${kind}.${path} of type ${wanted}`);
 }
 
-export const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -136,7 +136,8 @@ export class TypeCatalog {
       case "boolean":
         return scalar(schema.type, schema);
       default:
-        if (schema.properties || schema["x-kubernetes-embedded-resource"] || schema["x-kubernetes-preserve-unknown-fields"]) return this.#struct(schema);
+        if (schema.properties || schema["x-kubernetes-embedded-resource"] || schema["x-kubernetes-preserve-unknown-fields"])
+          return this.#struct(schema);
         if (typeof schema.additionalProperties === "object") return this.#map(schema, schema.additionalProperties);
         if (schema.additionalProperties === true) return this.#map(schema, {});
         if (this.#structural && schema.type === "object") return this.#struct(schema);

@@ -1,0 +1,33 @@
+// Objects as a meta.k8s.io/v1 Table, and as metadata alone.
+import type { ApiObject, TablePrinter } from "../kinds/resource.ts";
+
+/** What a row carries of its object, by `includeObject`. */
+export type IncludeObject = "None" | "Metadata" | "Object";
+
+export function tableRow(object: ApiObject, printer: TablePrinter, nowMs: number, include: IncludeObject): Record<string, unknown> {
+  return {
+    cells: printer.cells(object, nowMs),
+    ...(include === "None" ? {} : { object: include === "Object" ? object : partialMetadata(object) }),
+  };
+}
+
+export function table(
+  objects: readonly ApiObject[],
+  printer: TablePrinter,
+  nowMs: number,
+  { include, listMeta, headers }: { include: IncludeObject; listMeta: Record<string, unknown>; headers: boolean },
+): Record<string, unknown> {
+  return {
+    kind: "Table",
+    apiVersion: "meta.k8s.io/v1",
+    metadata: listMeta,
+    columnDefinitions: headers
+      ? printer.columns.map(({ name, type, format = "", description = "", priority }) => ({ name, type, format, description, priority }))
+      : null,
+    rows: objects.map((object) => tableRow(object, printer, nowMs, include)),
+  };
+}
+
+export function partialMetadata({ metadata }: ApiObject): Record<string, unknown> {
+  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
+}
