@@ -131,7 +131,6 @@ function parse(args: string[], write: (line: string) => void): Flags {
     .option("--firewall-bin-path <path>", "iptables program")
     .option("--firewall-save-bin-path <path>", "iptables-save program");
   program.parse(args, { from: "user" });
-  if (program.args.length > 0) throw new Error(`unexpected argument ${JSON.stringify(program.args[0])}`);
   return program.opts<Flags>();
 }
 

@@ -77,6 +77,12 @@ export function respond(
     // Additional records are a courtesy; leaving them out is no truncation (RFC 2181 §9).
     const bare = encode({ ...result, additionals: [] }, false);
     if (bare.length <= limit) return bare;
+    // As many as fit: a client without TCP still has something.
+    let count = result.answers.length - 1;
+    for (; count > 0; count--) {
+      const part = encode({ answers: result.answers.slice(0, count), authorities: [], additionals: [] }, true);
+      if (part.length <= limit) return part;
+    }
     return encode({ answers: [], authorities: [], additionals: [] }, true);
   } catch {
     return failure("SERVFAIL");

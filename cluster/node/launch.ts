@@ -2,7 +2,7 @@
 //
 // shim.sh runs in the machine's namespaces, enters the pod's network, makes new mount, PID, UTS and IPC namespaces for launch.sh, waits, and leaves the
 // exit code in the file `exit`, so that it is not lost when the agent is away. launch.sh builds the root file system, moves into it and becomes the program.
-// Both report to the agent on file descriptor 3: `pid N`, then `started`, or whatever went wrong.
+// File descriptor 4 is the log. Both report to the agent on file descriptor 3: `pid N`, then `started`, or whatever went wrong.
 
 export interface BindMount {
   /** Absolute path on the machine. */
@@ -160,8 +160,10 @@ export function renderShim(spec: LaunchSpec): string {
   const input = stdin ? `<>${quote(`${directory}/stdin`)}` : "</dev/null";
   return [
     `cd ${quote(directory)} || exit 128`,
-    `${enter}unshare --mount --uts --ipc --pid --fork --kill-child --propagation private -- /bin/sh ${quote(`${directory}/launch.sh`)} ${input} >>log 2>&1`,
+    `${enter}unshare --mount --uts --ipc --pid --fork --kill-child --propagation private -- /bin/sh ${quote(`${directory}/launch.sh`)} ${input} >>log 4>&1 2>shim.err`,
     "code=$?",
+    // unshare ends as its child did, but cannot kill itself with SIGKILL: it fails in the attempt.
+    '[ "$code" != 1 ] || ! grep -q "unblock failed" shim.err || code=137',
     "exec 3>&-",
     'echo "$code" >exit.new && mv exit.new exit',
     'exit "$code"',
@@ -176,7 +178,7 @@ export function renderLaunch(spec: LaunchSpec): string {
     // The machine's own /proc is still here: it shows the process id that the agent sees.
     "read -r pid rest </proc/self/stat",
     'echo "pid $pid" >&3',
-    "exec 4>&2 2>&3",
+    "exec 2>&3",
     `S=${quote(`${directory}/scratch`)}`,
     'mkdir -p "$S"',
     `mount -t tmpfs -o mode=755,size=${scratchBytes} fairlead-scratch "$S"`,

@@ -5,7 +5,7 @@
 //      └────────────────────────── deleted ─► preStop, SIGTERM, grace, SIGKILL ─► gone
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ContainerProcess, type ContainerRecord, StartError } from "./container.ts";
+import { ContainerProcess, type ContainerRecord } from "./container.ts";
 import { ConfigError } from "./environment.ts";
 import { type ImageTable, ImageTableError } from "./images.ts";
 import { logTail } from "./logs.ts";
@@ -372,16 +372,13 @@ export class PodWorker {
     try {
       process = await ContainerProcess.start(prepared.spec, prepared.record, now);
     } catch (error) {
-      const message = `failed to create containerd task: failed to start container: ${(error as Error).message}`.replace(
-        "containerd task: ",
-        "",
-      );
+      const message = `failed to start container: ${(error as Error).message}`;
       this.#deps.event(pod, "Warning", "Failed", `Error: ${message}`, where);
       const at = now();
       tracker.process = ContainerProcess.adopt(prepared.spec.directory, { ...prepared.record, exitCode: 128, finishedAt: at }, now);
       tracker.process.update({ reason: "StartError", message });
       tracker.ended = { id: prepared.record.id, exitCode: 128, reason: "StartError", message, startedAt: at, finishedAt: at };
-      tracker.waiting = { reason: error instanceof StartError ? "RunContainerError" : "CreateContainerError", message };
+      tracker.waiting = undefined;
       return;
     }
     tracker.process = process;
