@@ -1,7 +1,7 @@
 // Terminates mesh TLS on an accepted connection whose first bytes have been read already (spec proxy §3.3).
 import type { Socket } from "bun";
 import { parseDnsName } from "#addr";
-import { Connection, errnoOf, socketEvents, type TlsSession } from "../transport/connection.ts";
+import { type Connection, errnoOf, socketEvents, type TlsSession } from "../transport/connection.ts";
 import type { NativeContext } from "./context.ts";
 
 type TlsSocket = Socket<Connection>;

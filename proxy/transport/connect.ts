@@ -6,8 +6,8 @@ import { Connection, type ConnectionHandler, errnoOf, socketEvents } from "./con
 import type { FlushQueue } from "./flush.ts";
 import { tune } from "./listen.ts";
 
-/** Why a dial failed. `timeout` becomes 504, the rest 502. */
-export type ConnectError = { readonly kind: "timeout" | "io"; readonly errno: string; readonly message: string };
+/** Why a dial failed: `timeout` becomes 504, `io` 502, `loop` (refused by the proxy itself, spec proxy §2) 500. */
+export type ConnectError = { readonly kind: "timeout" | "io" | "loop"; readonly errno: string; readonly message: string };
 
 export type ConnectOptions = {
   readonly addr: SocketAddr;
@@ -75,7 +75,11 @@ export function connect(options: ConnectOptions): () => void {
         if (!ok) return fail("io", errnoOf(error), `TLS handshake with ${to}: ${error?.message ?? "failed"}`);
         const certificate = socket.getPeerX509Certificate();
         // Only a DNS SAN equal to the expected identity counts: no CN, no wildcard (spec proxy §7.3).
-        if (!socket.authorized || certificate.ca || certificate.checkHost(tls.serverName, { subject: "never", wildcards: false }) === undefined)
+        if (
+          !socket.authorized ||
+          certificate.ca ||
+          certificate.checkHost(tls.serverName, { subject: "never", wildcards: false }) === undefined
+        )
           return fail("io", "EBADCERT", `TLS handshake with ${to}: the certificate is not of ${tls.serverName}`);
         const connection = socket.data;
         connection.tls = {

@@ -45,6 +45,8 @@ export class Connection implements Flushable {
   /** The peer's half is over. */
   peerEnded = false;
   closed = false;
+  /** `onClose` has been called; it comes at the end of the turn's microtask when a call of ours closed the socket. */
+  closeReported = false;
   socket: Socket<Connection>;
   readonly #flushQueue: FlushQueue;
   #pending: Uint8Array[] = [];
@@ -53,6 +55,8 @@ export class Connection implements Flushable {
   #ended = false;
   #aborted = false;
   #paused = false;
+  /** Within a call to the socket: the runtime may report its close from there. */
+  #calling = false;
 
   constructor(options: { socket: Socket<Connection>; handler: ConnectionHandler; flushQueue: FlushQueue }) {
     this.socket = options.socket;
@@ -75,7 +79,7 @@ export class Connection implements Flushable {
 
   /** False while the kernel refuses bytes or after {@link end}. */
   get writable(): boolean {
-    return this.#pendingBytes === 0 && !this.#ending && !this.closed;
+    return this.#pendingBytes === 0 && !this.#ending && !this.closed && !this.#aborted;
   }
 
   /** Asks for one `onFlush` at the end of this event-loop turn. */
@@ -89,14 +93,13 @@ export class Connection implements Flushable {
 
   /** Writes at once; false when the kernel did not take everything. `chunk` must not be changed afterwards. */
   write(chunk: Uint8Array): boolean {
-    if (this.closed || this.#ending || chunk.length === 0) return this.writable;
+    if (this.closed || this.#ending || this.#aborted || chunk.length === 0) return this.writable;
     if (this.#pendingBytes > 0) {
       this.#pending.push(chunk);
       this.#pendingBytes += chunk.length;
       return false;
     }
-    const n = Math.max(0, this.socket.write(chunk));
-    if (n > 0) this.counters?.wrote(n);
+    const n = this.#send(chunk);
     if (n >= chunk.length) return true;
     this.#pending.push(chunk.subarray(n));
     this.#pendingBytes = chunk.length - n;
@@ -112,11 +115,13 @@ export class Connection implements Flushable {
 
   /** Drops the connection and what is pending. `onClose` follows. */
   abort(): void {
-    if (this.closed) return;
+    if (this.closed || this.#aborted) return;
     this.#aborted = true;
     this.#pending = [];
     this.#pendingBytes = 0;
+    this.#calling = true;
     this.socket.terminate();
+    this.#calling = false;
   }
 
   /** Stops reading; one read already in flight may still arrive. */
@@ -146,8 +151,8 @@ export class Connection implements Flushable {
   socketDrain(): void {
     while (this.#pendingBytes > 0) {
       const chunk = this.#pending[0] as Uint8Array;
-      const n = Math.max(0, this.socket.write(chunk));
-      if (n > 0) this.counters?.wrote(n);
+      const n = this.#send(chunk);
+      if (this.closed) return;
       this.#pendingBytes -= n;
       if (n < chunk.length) {
         this.#pending[0] = chunk.subarray(n);
@@ -163,7 +168,7 @@ export class Connection implements Flushable {
     if (this.peerEnded || this.closed) return;
     this.peerEnded = true;
     this.handler.onEnd();
-    if (this.#ended && !this.closed) this.socket.end();
+    if (this.#ended && !this.closed) this.#shut();
   }
 
   socketClose(errno: string): void {
@@ -172,18 +177,39 @@ export class Connection implements Flushable {
     this.#pending = [];
     this.#pendingBytes = 0;
     // Once our half is over the runtime reports the peer's end as a close alone.
-    if (errno === "" && !this.peerEnded && !this.#aborted) {
+    const end = errno === "" && !this.peerEnded && !this.#aborted;
+    if (this.#calling) queueMicrotask(() => this.#reportClose(errno, end));
+    else this.#reportClose(errno, end);
+  }
+
+  #reportClose(errno: string, end: boolean): void {
+    if (end) {
       this.peerEnded = true;
       this.handler.onEnd();
     }
     this.counters?.closed(errno);
+    this.closeReported = true;
     this.handler.onClose(errno);
+  }
+
+  #send(chunk: Uint8Array): number {
+    this.#calling = true;
+    const n = Math.max(0, this.socket.write(chunk));
+    this.#calling = false;
+    if (n > 0) this.counters?.wrote(n);
+    return n;
   }
 
   #finish(): void {
     this.#ended = true;
+    this.#shut();
+  }
+
+  #shut(): void {
+    this.#calling = true;
     if (this.peerEnded) this.socket.end();
     else this.socket.shutdown();
+    this.#calling = false;
   }
 }
 

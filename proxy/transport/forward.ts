@@ -23,8 +23,8 @@ export function forward(options: ForwardOptions): void {
   // A half that ended before the forward was set up.
   if (a.peerEnded) b.end();
   if (b.peerEnded) a.end();
-  if (a.closed) a.handler.onClose("");
-  if (b.closed) b.handler.onClose("");
+  if (a.closeReported) a.handler.onClose("");
+  if (b.closeReported) b.handler.onClose("");
 }
 
 class Half implements ConnectionHandler {

@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { createCa, type TestCa } from "../testing/certificates.ts";
 import { alpnWire, createContexts, type TlsContexts, terminateTls } from "../tls/index.ts";
-import { type ConnectError, Connection, connect, FlushQueue, forward, Listener, type TlsSession } from "./index.ts";
+import { type ConnectError, type Connection, connect, FlushQueue, forward, Listener, type TlsSession } from "./index.ts";
 
 let ca: TestCa;
 let server: TlsContexts;
@@ -131,7 +131,9 @@ test("a certificate of another root fails the handshake", async () => {
 
 test("the client refuses a server of another name", async () => {
   const door = tlsDoor({ onSession() {} });
-  const error = await dial(door.port, { tls: { context: client.client, serverName: "else.test", alpn: null } }).catch((e: ConnectError) => e);
+  const error = await dial(door.port, { tls: { context: client.client, serverName: "else.test", alpn: null } }).catch(
+    (e: ConnectError) => e,
+  );
   expect(error).toMatchObject({ kind: "io" });
 });
 
@@ -208,7 +210,13 @@ test("the gate: connections before it opens are held, not lost", async () => {
   let accepted = 0;
   const listener = listen((connection) => {
     accepted++;
-    connection.handler = { onData: (c) => void connection.write(c), onFlush() {}, onDrain() {}, onEnd: () => connection.end(), onClose() {} };
+    connection.handler = {
+      onData: (c) => void connection.write(c),
+      onFlush() {},
+      onDrain() {},
+      onEnd: () => connection.end(),
+      onClose() {},
+    };
   }, false);
   const connection = await dial(listener.port);
   const answer = collect(connection);

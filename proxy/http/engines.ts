@@ -1,0 +1,55 @@
+// Makes protocol engines with what the engines of a process share: caches of heads, the date, HTTP/2 windows.
+import { SensitiveNames } from "#hpack";
+import type { ClientEngine, EngineHost, RequestHandler, ServerEngine } from "#http";
+import { Http1Client, Http1Server, HttpDate, requestHeadCache, responseHeadCache } from "#http1";
+import { Http2Client, type Http2Options, Http2Server } from "#http2";
+
+export type HttpEngines = {
+  readonly requests: ReturnType<typeof requestHeadCache>;
+  readonly responses: ReturnType<typeof responseHeadCache>;
+  readonly date: HttpDate;
+  readonly http2: Http2Options;
+};
+
+export type HttpEnginesOptions = {
+  /** `LINKERD2_PROXY_HTTP2_INITIAL_STREAM_WINDOW_SIZE`, bytes. */
+  readonly streamWindow: number;
+  /** `LINKERD2_PROXY_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE`, bytes. */
+  readonly connectionWindow: number;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: () => number;
+};
+
+export function createEngines(options: HttpEnginesOptions): HttpEngines {
+  return {
+    requests: requestHeadCache(),
+    responses: responseHeadCache(),
+    date: new HttpDate({ now: options.wallMs }),
+    http2: {
+      initialStreamWindow: options.streamWindow,
+      initialConnectionWindow: options.connectionWindow,
+      sensitive: new SensitiveNames(),
+      now: options.now,
+    },
+  };
+}
+
+export function createServerEngine(
+  engines: HttpEngines,
+  version: "http1" | "http2",
+  handler: RequestHandler,
+  host: EngineHost,
+): ServerEngine {
+  if (version === "http1") return new Http1Server({ handler, host, cache: engines.requests, date: engines.date });
+  return new Http2Server({ handler, host, options: engines.http2 });
+}
+
+export function createHttp1Client(engines: HttpEngines, host: EngineHost): Http1Client {
+  return new Http1Client({ host, cache: engines.responses });
+}
+
+export function createHttp2Client(engines: HttpEngines, host: EngineHost): ClientEngine {
+  return new Http2Client({ host, options: engines.http2 });
+}

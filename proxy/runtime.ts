@@ -1,0 +1,25 @@
+// What every stack of the data plane shares: the turn, the clock, coarse timers, randomness. One per process.
+import { TimerWheel, TurnClock } from "#stack";
+import { FlushQueue } from "./transport/index.ts";
+
+export type Runtime = {
+  readonly flushQueue: FlushQueue;
+  /** Monotonic ms, read once per event-loop turn. */
+  readonly clock: { now(): number };
+  readonly wheel: TimerWheel;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+};
+
+export function createRuntime(): Runtime {
+  const flushQueue = new FlushQueue({ defer: (run) => void setImmediate(run) });
+  let pending: ReturnType<typeof setTimeout> | undefined;
+  const wheel = new TimerWheel({
+    now: () => performance.now(),
+    schedule(fire, ms) {
+      clearTimeout(pending);
+      pending = setTimeout(fire, Math.ceil(ms));
+    },
+  });
+  return { flushQueue, clock: new TurnClock({ read: () => performance.now(), turnEnd: flushQueue }), wheel, random: Math.random };
+}
