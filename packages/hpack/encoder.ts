@@ -1,0 +1,357 @@
+// Encodes header blocks, RFC 7541. One encoder per connection; blocks are sent in the order encoded.
+//
+// What goes into the dynamic table: a field whose value is seen a second time. So fields that repeat cost one byte and
+// fields that never do (ids in paths, trace ids) leave the table alone. Once everything that repeats is in, the table
+// does not change any more: then a head that repeats has the same block each time and is copied, not encoded.
+import { ENTRY_OVERHEAD_BYTES } from "./header-field.ts";
+import { huffmanEncode, huffmanLength } from "./huffman.ts";
+import type { SensitiveNames } from "./sensitive-names.ts";
+import { STATIC_ENTRIES, STATIC_NAMES } from "./static-table.ts";
+
+/** Something whose block is worth keeping: a slot for it. */
+export interface Encodable {
+  encoded: unknown;
+}
+
+/** Writes the fields of `source` by {@link Encoder.field}. */
+export type FieldWriter<T> = (encoder: Encoder, source: T) => void;
+
+export type EncoderOptions = {
+  /** Bound of the dynamic table; the peer's SETTINGS_HEADER_TABLE_SIZE may lower it. Bytes, 0 to 65536, default 4096. */
+  readonly maxTableBytes?: number;
+  /** Names to be sent never indexed beside authorization, proxy-authorization and short cookies. */
+  readonly sensitive?: SensitiveNames;
+};
+
+class Block {
+  constructor(
+    readonly encoder: object,
+    /** -1: valid for every state of the table. */
+    readonly generation: number,
+    readonly bytes: Uint8Array,
+  ) {}
+}
+
+class Entry {
+  constructor(
+    readonly name: string,
+    readonly value: string,
+    /** Its number, counted from the first entry ever inserted. */
+    readonly number: number,
+  ) {}
+}
+
+/** An insertion that pushes something out is allowed once in so many blocks, so that a working set larger than the table does not churn. */
+const BLOCKS_PER_EVICTING_INSERT = 256;
+const MAX_EVICTING_INSERTS = 8;
+/** Blocks kept for sources that are sent on several connections, in two generations. */
+const MAX_KEPT_BLOCKS = 128;
+/** A block longer than this is not kept. */
+const MAX_KEPT_BLOCK_BYTES = 4096;
+const SEEN = 256;
+
+/** How fields of a name are represented, where it is not "index what repeats". */
+const NEVER_INDEXED = 1;
+const NOT_INDEXED = 2;
+const BY_LENGTH = 3;
+const RULES: ReadonlyMap<string, number> = new Map([
+  ["authorization", NEVER_INDEXED],
+  ["proxy-authorization", NEVER_INDEXED],
+  // Short cookies can be guessed, RFC 7541 §7.1.3.
+  ["cookie", BY_LENGTH],
+  ["set-cookie", NOT_INDEXED],
+  // They repeat for a second and never again.
+  ["date", NOT_INDEXED],
+  ["age", NOT_INDEXED],
+  ["expires", NOT_INDEXED],
+  ["x-envoy-upstream-service-time", NOT_INDEXED],
+]);
+const SHORT_COOKIE = 20;
+
+export class Encoder {
+  readonly #sensitive: SensitiveNames | null;
+  readonly #limit: number;
+  #maxBytes: number;
+  /** Size updates to be told at the beginning of the next block: the smallest in between and the last; -1 for none. */
+  #smallestUpdate = -1;
+  #update = -1;
+  /** Insertion order; entry n is at n - #firstNumber. */
+  #entries: Entry[] = [];
+  #evicted = 0;
+  #inserted = 0;
+  #bytes = 0;
+  readonly #names = new Map<string, Map<string, number>>();
+  #generation = 0;
+  #evictingInserts = MAX_EVICTING_INSERTS;
+  #blocks = 0;
+  #seen: Int32Array | null = null;
+  #out = new Uint8Array(256);
+  #at = 0;
+  // Of the block being written:
+  #stable = true;
+  #usedDynamic = false;
+  #young: Map<object, Block> | null = null;
+  #old: Map<object, Block> | null = null;
+
+  constructor(options: EncoderOptions = {}) {
+    this.#limit = options.maxTableBytes ?? 4096;
+    this.#maxBytes = Math.min(this.#limit, DEFAULT_TABLE_BYTES);
+    if (this.#limit < DEFAULT_TABLE_BYTES) this.#smallestUpdate = this.#update = this.#limit;
+    this.#sensitive = options.sensitive ?? null;
+  }
+
+  /** Size of the dynamic table, RFC 7541 §4.1. */
+  get tableBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Rises with every change of the dynamic table. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE: told to it by a size update in the next block, RFC 7541 §4.2. */
+  setPeerTableSize(bytes: number): void {
+    const size = Math.min(bytes, this.#limit);
+    if (size === this.#maxBytes && this.#update < 0) return;
+    this.#smallestUpdate = this.#update < 0 ? size : Math.min(this.#smallestUpdate, size);
+    this.#update = size;
+    this.#maxBytes = size;
+    this.#evictTo(size);
+    this.#generation++;
+  }
+
+  /** The block of `source`. Valid until the next call; kept with the source when it is worth it. */
+  encode<T extends Encodable>(source: T, write: FieldWriter<T>): Uint8Array {
+    const kept = source.encoded;
+    const mine = kept instanceof Block && kept.encoder === this;
+    if (mine && this.#valid(kept)) return kept.bytes;
+    const other = kept instanceof Block && !mine;
+    if (other) {
+      const block = this.#kept(source);
+      if (block !== null) return block.bytes;
+    }
+    const bytes = this.encodeOnce(source, write);
+    if (!this.#stable || bytes.length > MAX_KEPT_BLOCK_BYTES) return bytes;
+    const block = new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
+    // The slot serves a source that is sent on one connection; one that is met with another's block is sent on several.
+    if (other) this.#keep(source, block);
+    else source.encoded = block;
+    return block.bytes;
+  }
+
+  /** The same for something without a slot that is the same object each time (a list of trailers). */
+  encodeShared<T extends object>(source: T, write: FieldWriter<T>): Uint8Array {
+    const kept = this.#kept(source);
+    if (kept !== null) return kept.bytes;
+    const bytes = this.encodeOnce(source, write);
+    if (!this.#stable || bytes.length > MAX_KEPT_BLOCK_BYTES) return bytes;
+    const block = new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
+    this.#keep(source, block);
+    return block.bytes;
+  }
+
+  /** The block of `source`, without looking for or keeping one. Valid until the next call. */
+  encodeOnce<T>(source: T, write: FieldWriter<T>): Uint8Array {
+    this.#at = 0;
+    this.#stable = true;
+    this.#usedDynamic = false;
+    if (this.#update >= 0) this.#writeUpdates();
+    write(this, source);
+    if (++this.#blocks >= BLOCKS_PER_EVICTING_INSERT) {
+      this.#blocks = 0;
+      if (this.#evictingInserts < MAX_EVICTING_INSERTS) this.#evictingInserts++;
+    }
+    return this.#out.subarray(0, this.#at);
+  }
+
+  /** One field of the block being written. `name` in lower case; chars beyond latin1 are sent as "?". */
+  field(name: string, value: string): void {
+    const known = STATIC_NAMES.get(name);
+    let rule = RULES.get(name);
+    if (rule === BY_LENGTH) rule = value.length < SHORT_COOKIE ? NEVER_INDEXED : undefined;
+    if (this.#sensitive !== null && !this.#sensitive.empty && this.#sensitive.has(name)) rule = NEVER_INDEXED;
+    const values = this.#names.get(name);
+    if (rule === undefined) {
+      const index = known?.values.get(value);
+      // An empty value in the static table stands for "any value"; it matches an empty one all the same.
+      if (index !== undefined) {
+        this.#integer(0x80, 0x7f, index);
+        return;
+      }
+      const number = values?.get(value);
+      if (number !== undefined) {
+        this.#usedDynamic = true;
+        this.#integer(0x80, 0x7f, this.#index(number));
+        return;
+      }
+    }
+    let nameIndex = known?.index ?? 0;
+    if (nameIndex === 0 && values !== undefined) {
+      for (const number of values.values()) {
+        nameIndex = this.#index(number);
+        this.#usedDynamic = true;
+        break;
+      }
+    }
+    if (rule !== undefined) {
+      this.#literal(rule === NEVER_INDEXED ? 0x10 : 0x00, 0x0f, nameIndex, name, value);
+      return;
+    }
+    const size = name.length + value.length + ENTRY_OVERHEAD_BYTES;
+    if (size > this.#maxBytes >> 1) {
+      this.#literal(0x00, 0x0f, nameIndex, name, value);
+      return;
+    }
+    if (!this.#seenBefore(name, value)) {
+      // Its next block will be another one.
+      this.#stable = false;
+      this.#literal(0x00, 0x0f, nameIndex, name, value);
+      return;
+    }
+    if (this.#bytes + size > this.#maxBytes) {
+      if (this.#evictingInserts === 0) {
+        this.#literal(0x00, 0x0f, nameIndex, name, value);
+        return;
+      }
+      this.#evictingInserts--;
+    }
+    this.#literal(0x40, 0x3f, nameIndex, name, value);
+    this.#insert(name, value, size);
+  }
+
+  #valid(block: Block): boolean {
+    return this.#update < 0 && (block.generation === this.#generation || block.generation === -1);
+  }
+
+  #kept(source: object): Block | null {
+    if (this.#young === null) return null;
+    let block = this.#young.get(source);
+    if (block === undefined) {
+      block = this.#old?.get(source);
+      if (block === undefined || !this.#valid(block)) return null;
+      this.#old?.delete(source);
+      this.#keep(source, block);
+      return block;
+    }
+    return this.#valid(block) ? block : null;
+  }
+
+  #keep(source: object, block: Block): void {
+    this.#young ??= new Map();
+    if (this.#young.size >= MAX_KEPT_BLOCKS / 2 && !this.#young.has(source)) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(source, block);
+  }
+
+  #seenBefore(name: string, value: string): boolean {
+    let h = name.length;
+    for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193);
+    for (let i = 0; i < value.length; i++) h = Math.imul(h ^ value.charCodeAt(i), 0x01000193);
+    h ^= h >>> 15;
+    if (h === 0) h = 1;
+    this.#seen ??= new Int32Array(SEEN);
+    const slot = h & (SEEN - 1);
+    if (this.#seen[slot] === h) return true;
+    this.#seen[slot] = h;
+    return false;
+  }
+
+  #index(number: number): number {
+    return STATIC_ENTRIES + this.#inserted - number;
+  }
+
+  #insert(name: string, value: string, size: number): void {
+    this.#stable = false;
+    this.#generation++;
+    this.#evictTo(this.#maxBytes - size);
+    const number = this.#inserted++;
+    this.#entries.push(new Entry(name, value, number));
+    this.#bytes += size;
+    let values = this.#names.get(name);
+    if (values === undefined) this.#names.set(name, (values = new Map()));
+    values.set(value, number);
+  }
+
+  #evictTo(bytes: number): void {
+    while (this.#bytes > bytes && this.#entries.length > 0) {
+      const entry = this.#entries[this.#evicted++] as Entry;
+      this.#bytes -= entry.name.length + entry.value.length + ENTRY_OVERHEAD_BYTES;
+      const values = this.#names.get(entry.name);
+      if (values?.get(entry.value) === entry.number) {
+        values.delete(entry.value);
+        if (values.size === 0) this.#names.delete(entry.name);
+      }
+      if (this.#evicted === this.#entries.length || this.#evicted >= 64) {
+        this.#entries.splice(0, this.#evicted);
+        this.#evicted = 0;
+      }
+    }
+  }
+
+  #writeUpdates(): void {
+    this.#stable = false;
+    if (this.#smallestUpdate < this.#update) this.#integer(0x20, 0x1f, this.#smallestUpdate);
+    this.#integer(0x20, 0x1f, this.#update);
+    this.#update = -1;
+    this.#smallestUpdate = -1;
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#out.length) return;
+    const grown = new Uint8Array(Math.max(this.#out.length * 2, this.#at + bytes));
+    grown.set(this.#out.subarray(0, this.#at));
+    this.#out = grown;
+  }
+
+  /** RFC 7541 §5.1. */
+  #integer(pattern: number, prefix: number, value: number): void {
+    this.#room(6);
+    if (value < prefix) {
+      this.#out[this.#at++] = pattern | value;
+      return;
+    }
+    this.#out[this.#at++] = pattern | prefix;
+    let rest = value - prefix;
+    while (rest >= 0x80) {
+      this.#out[this.#at++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.#out[this.#at++] = rest;
+  }
+
+  #literal(pattern: number, prefix: number, nameIndex: number, name: string, value: string): void {
+    this.#integer(pattern, prefix, nameIndex);
+    if (nameIndex === 0) this.#string(name);
+    this.#string(value);
+  }
+
+  /** RFC 7541 §5.2, in whichever form is shorter. */
+  #string(given: string): void {
+    const text = latin1Only(given);
+    const coded = huffmanLength(text);
+    if (coded < text.length) {
+      this.#integer(0x80, 0x7f, coded);
+      this.#room(coded + 4);
+      huffmanEncode(text, this.#out, this.#at);
+      this.#at += coded;
+      return;
+    }
+    this.#integer(0x00, 0x7f, text.length);
+    this.#room(text.length);
+    const out = this.#out;
+    let at = this.#at;
+    for (let i = 0; i < text.length; i++) out[at++] = text.charCodeAt(i);
+    this.#at = at;
+  }
+}
+
+/** Until the peer's SETTINGS say otherwise, RFC 9113 §6.5.2. */
+const DEFAULT_TABLE_BYTES = 4096;
+
+function latin1Only(text: string): string {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 255) return text.replace(/[^\u0000-\u00ff]/g, "?");
+  return text;
+}

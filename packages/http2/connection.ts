@@ -1,0 +1,817 @@
+// What both sides of an HTTP/2 connection have in common: frames in, frames out, windows, states, bounds (RFC 9113).
+//
+//     receive ─► FrameReader ─► frame / dataPiece ─► streams' callbacks
+//     calls of streams ─► OutputBuffer: control frames and header blocks, in the order made ─► output
+//                         list of streams with DATA, one frame each in turn ────────────────►
+import { BlockCache, Decoder, Encoder, HpackError, SensitiveNames } from "#hpack";
+import { type Engine, type EngineHost, ErrorCode, type Fields, OUTPUT_BYTES, type ResponseHead, type StreamError } from "#http";
+import { Budget } from "./budget.ts";
+import { ConnectionError } from "./connection-error.ts";
+import { FrameReader, type FrameSink } from "./frame-reader.ts";
+import { PING_BYTES, RST_STREAM_BYTES, writeGoaway, writePing, writeRstStream, writeWindowUpdate } from "./frames/control.ts";
+import {
+  DEFAULT_WINDOW,
+  Flag,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  MAX_FRAME_BYTES,
+  MAX_WINDOW,
+  readUint31,
+  readUint32,
+  writeFrameHeader,
+} from "./frames/header.ts";
+import { readSettings, SETTINGS_ACK_BYTES, writeSettingsAck } from "./frames/settings.ts";
+import { Malformed, readTrailers, writeResponse, writeTrailers } from "./message.ts";
+import { DEFAULT_CONNECTION_WINDOW, DEFAULT_LIMITS, DEFAULT_STREAM_WINDOW, type Http2Limits, type Http2Options } from "./options.ts";
+import { OutputBuffer } from "./output-buffer.ts";
+import { RecentStreams } from "./recent.ts";
+import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, QUEUED, REMOTE_ENDED, type Stream } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
+
+export abstract class Connection implements Engine, FrameSink {
+  /** Nothing more is received or begun. */
+  dead = false;
+
+  protected readonly host: EngineHost;
+  protected readonly limits: Http2Limits;
+  protected readonly out = new OutputBuffer();
+  protected readonly decoder: Decoder;
+  protected readonly encoder: Encoder;
+  protected readonly sensitive: SensitiveNames;
+  protected readonly streams = new StreamTable();
+  protected readonly recent = new RecentStreams();
+  protected readonly streamWindow: number;
+  /** Initial windows in force: ours since the peer's acknowledgement, the peer's since its SETTINGS. */
+  protected localInitialWindow = DEFAULT_WINDOW;
+  protected peerInitialWindow = DEFAULT_WINDOW;
+  /** Of this connection's streams: not closed. */
+  protected active = 0;
+  /** Streams closed by an END_STREAM that waits in output: the peer still counts them. */
+  protected unflushed = 0;
+  /** What waits in output is all to say: {@link EngineHost.finish} when it is out. */
+  protected finishing = false;
+
+  readonly #reader: FrameReader;
+  readonly #trailerBlocks = new BlockCache<Fields>();
+  readonly #connectionWindow: number;
+  #receiveWindow: number;
+  #unannounced = 0;
+  #sendWindow = DEFAULT_WINDOW;
+  #maxFrame = MAX_FRAME_BYTES;
+  #settingsReceived = false;
+  #finished = false;
+  #flushWanted = false;
+  #paused = false;
+  #controlBytes = 0;
+  // Streams with something to send, and those that wait for the connection's window.
+  #first: Stream | null = null;
+  #last: Stream | null = null;
+  #firstBlocked: Stream | null = null;
+  #lastBlocked: Stream | null = null;
+  // The DATA frame in progress; null: its content is dropped.
+  #dataStream: Stream | null = null;
+  #dataEnds = false;
+  // The header block in progress; 0: none.
+  #blockStream = 0;
+  #blockFlags = 0;
+  #block: Uint8Array = NONE;
+  #blockBytes = 0;
+  #continuations = 0;
+  readonly #settingsBudget: Budget;
+  readonly #pingBudget: Budget;
+  readonly #emptyBudget: Budget;
+  readonly #windowUpdateBudget: Budget;
+
+  protected constructor(host: EngineHost, options: Http2Options, now: () => number, server: boolean) {
+    this.host = host;
+    this.limits = options.limits === undefined ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, ...options.limits };
+    this.sensitive = options.sensitive ?? new SensitiveNames();
+    this.decoder = new Decoder(options);
+    this.encoder = new Encoder({ sensitive: this.sensitive });
+    this.streamWindow = options.initialStreamWindow ?? DEFAULT_STREAM_WINDOW;
+    this.#connectionWindow = Math.max(DEFAULT_WINDOW, options.initialConnectionWindow ?? DEFAULT_CONNECTION_WINDOW);
+    this.#receiveWindow = this.#connectionWindow;
+    this.#reader = new FrameReader(this, server);
+    this.#settingsBudget = new Budget(this.limits.settings, now);
+    this.#pingBudget = new Budget(this.limits.pings, now);
+    this.#emptyBudget = new Budget(this.limits.emptyFrames, now);
+    this.#windowUpdateBudget = new Budget(this.limits.windowUpdates, now);
+  }
+
+  get activeStreams(): number {
+    return this.active;
+  }
+
+  // --- Engine ---
+
+  receive(chunk: Uint8Array): void {
+    if (this.dead) return;
+    try {
+      this.#reader.push(chunk);
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      this.#fatal(error.code, error.message);
+    }
+    this.#boundOutput();
+  }
+
+  abstract receiveEnd(): void;
+
+  receiveClose(errno: string): void {
+    this.dead = true;
+    this.#finished = true;
+    this.out.drop();
+    this.closeAll({ kind: "closed", errno });
+  }
+
+  output(): Uint8Array | null {
+    this.#flushWanted = false;
+    if (this.#first !== null) this.#writeData();
+    const { out } = this;
+    const bytes = out.take(OUTPUT_BYTES);
+    if (out.pending === 0) {
+      this.#controlBytes = 0;
+      this.unflushed = 0;
+      this.flushed();
+    }
+    if (this.#paused && out.pending <= this.limits.pauseOutputBytes / 2) {
+      this.#paused = false;
+      this.host.resumeReading();
+    }
+    if (bytes === null && this.finishing && !this.#finished) {
+      this.#finished = true;
+      this.host.finish();
+    }
+    return bytes;
+  }
+
+  // --- calls of streams ---
+
+  sendInformational(stream: Stream, head: ResponseHead): void {
+    // 101 has no meaning in HTTP/2, RFC 9113 §8.6.
+    if ((stream.flags & (CLOSED | HEAD_SENT)) !== 0 || head.status === 101) return;
+    this.writeHeaders(stream.id, this.encoder.encode(head, writeResponse), false);
+  }
+
+  sendResponse(stream: Stream, head: ResponseHead, end: boolean): void {
+    if ((stream.flags & (CLOSED | HEAD_SENT)) !== 0) return;
+    this.writeHeaders(stream.id, this.encoder.encode(head, writeResponse), end);
+    if (end) {
+      stream.flags |= HEAD_SENT | FINISHING;
+      this.endLocal(stream);
+    } else {
+      stream.flags |= HEAD_SENT;
+      if (stream.chunk !== null || (stream.flags & FINISHING) !== 0) this.queue(stream);
+    }
+  }
+
+  /** The stream has something to send. */
+  queue(stream: Stream): void {
+    if ((stream.flags & (QUEUED | HEAD_SENT)) !== HEAD_SENT) return;
+    // It comes back with WINDOW_UPDATE.
+    if (stream.chunk !== null && stream.sendWindow <= 0) return;
+    stream.flags |= QUEUED;
+    stream.next = null;
+    if (this.#last === null) this.#first = stream;
+    else this.#last.next = stream;
+    this.#last = stream;
+    this.wantFlush();
+  }
+
+  /** The caller gives the stream up. */
+  resetStream(stream: Stream, code: number): void {
+    this.#reset(stream.id, code);
+    this.close(stream);
+  }
+
+  consume(stream: Stream, bytes: number): void {
+    const n = Math.min(bytes, stream.held);
+    stream.held -= n;
+    this.#credit(n);
+    if ((stream.flags & (REMOTE_ENDED | CLOSED)) === 0) this.#creditStream(stream, n);
+  }
+
+  // --- frames of the peer ---
+
+  frame(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#blockStream !== 0 && (type !== FrameType.CONTINUATION || streamId !== this.#blockStream)) {
+      // RFC 9113 §6.10.
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block interrupted");
+    }
+    if (!this.#settingsReceived && type !== FrameType.SETTINGS)
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS is not first");
+    switch (type) {
+      case FrameType.HEADERS:
+        this.#headers(flags, streamId, bytes, start, end);
+        break;
+      case FrameType.WINDOW_UPDATE:
+        this.#windowUpdate(streamId, bytes, start, end);
+        break;
+      case FrameType.RST_STREAM:
+        this.#rstStream(streamId, bytes, start, end);
+        break;
+      case FrameType.SETTINGS:
+        this.#settings(flags, streamId, bytes, start, end);
+        break;
+      case FrameType.PING:
+        this.#ping(flags, streamId, bytes, start, end);
+        break;
+      case FrameType.GOAWAY:
+        if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream");
+        if (end - start < 8) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY too short");
+        this.goawayReceived(readUint31(bytes, start), readUint32(bytes, start + 4));
+        break;
+      case FrameType.CONTINUATION:
+        this.#continuation(flags, bytes, start, end);
+        break;
+      case FrameType.PRIORITY:
+        this.#priority(streamId, bytes, start, end);
+        break;
+      case FrameType.PUSH_PROMISE:
+        // ENABLE_PUSH is 0, and clients cannot push: RFC 9113 §8.4.
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE");
+      default:
+        // RFC 9113 §4.1: ignored.
+        this.#withoutEffect();
+    }
+  }
+
+  dataBegin(flags: number, streamId: number, length: number, content: number): void {
+    this.#dataStream = null;
+    if (this.#blockStream !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block interrupted");
+    if (!this.#settingsReceived) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS is not first");
+    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0");
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined || (stream.flags & REMOTE_ENDED) !== 0) {
+      this.#credit(length - content);
+      // `dataPiece` drops the content and gives the connection's window back.
+      if (stream === undefined) this.#lateFrame(streamId, "DATA", false);
+      else this.streamError(stream, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
+      return;
+    }
+    const ends = (flags & Flag.END_STREAM) !== 0;
+    this.#credit(length - content);
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0) {
+      this.streamError(stream, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window");
+      return;
+    }
+    if ((stream.flags & HEAD_RECEIVED) === 0) {
+      this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "DATA before a head");
+      return;
+    }
+    if (length > content && !ends) this.#creditStream(stream, length - content);
+    if (content > 0) {
+      if ((stream.flags & NO_CONTENT) !== 0) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "content where there is none");
+        return;
+      }
+      this.#pingBudget.earn(1);
+      this.#emptyBudget.earn(1);
+    } else if (!ends) {
+      this.#withoutEffect();
+      return;
+    }
+    if (stream.expected >= 0) {
+      // RFC 9113 §8.1.1: content-length is the sum of DATA.
+      stream.expected -= content;
+      if (stream.expected < 0 || (ends && stream.expected > 0)) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "content-length is not the length of DATA");
+        return;
+      }
+    }
+    if (content === 0) {
+      this.#endRemote(stream, NONE);
+      return;
+    }
+    this.#dataStream = stream;
+    this.#dataEnds = ends;
+  }
+
+  dataPiece(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+    const stream = this.#dataStream;
+    const n = end - start;
+    if (stream === null || (stream.flags & CLOSED) !== 0) {
+      this.#credit(n);
+      return;
+    }
+    stream.held += n;
+    const piece = n === bytes.length ? bytes : bytes.subarray(start, end);
+    if (last && this.#dataEnds) this.#endRemote(stream, piece);
+    else stream.incoming.onData(piece, false);
+  }
+
+  // --- for the two sides ---
+
+  /** Highest stream of the peer that was or may be processed, for GOAWAY. */
+  protected abstract lastPeerStream(): number;
+  /** Whether nobody has opened the stream yet. */
+  protected abstract isIdle(streamId: number): boolean;
+  /** A whole header block on a stream that is not in the table. */
+  protected abstract headersOnNewStream(streamId: number, ends: boolean, bytes: Uint8Array, start: number, end: number): void;
+  /** A whole header block of a stream whose head has not come. */
+  protected abstract headOnStream(stream: Stream, ends: boolean, bytes: Uint8Array, start: number, end: number): void;
+  protected abstract goawayReceived(lastStreamId: number, code: number): void;
+  protected abstract resetReceived(stream: Stream, code: number): void;
+  /** The peer made this side reset a stream, or did it itself. */
+  protected abstract resetCaused(): void;
+  protected abstract settingsChanged(maxConcurrentStreams: number | undefined): void;
+  protected abstract pingAcknowledged(bytes: Uint8Array, start: number): void;
+  /** A stream has left the table. */
+  protected abstract streamClosed(completed: boolean): void;
+  /** The connection is over because of the peer. */
+  protected abstract failed(message: string): void;
+  /** Everything made so far has been taken. */
+  protected abstract flushed(): void;
+  protected abstract readonly isServer: boolean;
+
+  protected wantFlush(): void {
+    if (this.#flushWanted) return;
+    this.#flushWanted = true;
+    this.host.scheduleFlush();
+  }
+
+  /** What a side says of its connection window at the beginning. */
+  protected announceWindow(): void {
+    if (this.#connectionWindow > DEFAULT_WINDOW) writeWindowUpdate(this.out, 0, this.#connectionWindow - DEFAULT_WINDOW);
+    this.wantFlush();
+  }
+
+  protected writeHeaders(streamId: number, block: Uint8Array, ends: boolean): void {
+    const { out } = this;
+    const length = block.length;
+    const endStream = ends ? Flag.END_STREAM : 0;
+    if (length <= MAX_FRAME_BYTES) {
+      out.room(FRAME_HEADER_BYTES + length);
+      writeFrameHeader(out, length, FrameType.HEADERS, Flag.END_HEADERS | endStream, streamId);
+      out.append(block, 0, length);
+    } else {
+      out.room(length + FRAME_HEADER_BYTES * (Math.ceil(length / MAX_FRAME_BYTES) + 1));
+      writeFrameHeader(out, MAX_FRAME_BYTES, FrameType.HEADERS, endStream, streamId);
+      out.append(block, 0, MAX_FRAME_BYTES);
+      for (let at = MAX_FRAME_BYTES; at < length; at += MAX_FRAME_BYTES) {
+        const end = Math.min(length, at + MAX_FRAME_BYTES);
+        writeFrameHeader(out, end - at, FrameType.CONTINUATION, end === length ? Flag.END_HEADERS : 0, streamId);
+        out.append(block, at, end);
+      }
+    }
+    this.wantFlush();
+  }
+
+  /** Our END_STREAM is in output. */
+  protected endLocal(stream: Stream): void {
+    stream.flags |= LOCAL_ENDED;
+    if ((stream.flags & (REMOTE_ENDED | CLOSED)) === REMOTE_ENDED) this.#complete(stream);
+  }
+
+  /** The list of a header block. */
+  protected decode(bytes: Uint8Array, start: number, end: number): Decoder {
+    const { decoder } = this;
+    try {
+      decoder.decode(bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof HpackError)) throw error;
+      throw new ConnectionError(ErrorCode.COMPRESSION_ERROR, error.message);
+    }
+    for (let i = 0; i < decoder.count; i++) {
+      const field = decoder.fields[i];
+      if (field?.sensitive === true) this.sensitive.add(field.name);
+    }
+    return decoder;
+  }
+
+  /** Generation to keep the block decoded last under. */
+  protected get blockGeneration(): number {
+    return this.decoder.usedDynamic ? this.decoder.generation : -1;
+  }
+
+  /** The peer's END_STREAM came with a head. */
+  protected endRemoteWithHead(stream: Stream): void {
+    if ((stream.flags & (LOCAL_ENDED | CLOSED)) === LOCAL_ENDED) this.#complete(stream);
+  }
+
+  /** A stream error that the peer caused, RFC 9113 §5.4.2. */
+  protected streamError(stream: Stream, code: number, message: string): void {
+    this.#reset(stream.id, code);
+    this.close(stream);
+    stream.incoming.onReset({ kind: "protocol", message });
+    this.resetCaused();
+  }
+
+  /** The same for a stream that never came into being, or is no more. */
+  protected refuse(streamId: number, code: number): void {
+    this.#reset(streamId, code);
+    this.resetCaused();
+  }
+
+  /** A frame for a stream that is not in the table: RFC 9113 §5.1, "idle" and "closed". */
+  protected lateHeaders(streamId: number): void {
+    this.#lateFrame(streamId, "HEADERS", true);
+  }
+
+  /** The stream ends without both messages having ended. */
+  protected close(stream: Stream): void {
+    stream.flags |= CLOSED;
+    stream.chunk = null;
+    stream.more = null;
+    stream.trailerFields = null;
+    if (stream.held > 0) {
+      // Whoever holds these bytes may never say that they are consumed.
+      this.#credit(stream.held);
+      stream.held = 0;
+    }
+    this.streams.delete(stream.id);
+    this.active--;
+    this.streamClosed(false);
+  }
+
+  protected closeAll(error: StreamError): void {
+    for (const stream of this.streams.all()) {
+      if ((stream.flags & CLOSED) !== 0) continue;
+      this.close(stream);
+      stream.incoming.onReset(error);
+    }
+  }
+
+  // --- receiving ---
+
+  #headers(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0");
+    let from = start;
+    let to = end;
+    if ((flags & Flag.PADDED) !== 0) {
+      if (from === to) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short");
+      to -= bytes[from++] as number;
+    }
+    if ((flags & Flag.PRIORITY) !== 0) {
+      if (end - from < 5) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short");
+      if (readUint31(bytes, from) === streamId) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
+      from += 5;
+    }
+    if (from > to) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "padding longer than HEADERS");
+    if ((flags & Flag.END_HEADERS) !== 0) {
+      this.#wholeBlock(streamId, (flags & Flag.END_STREAM) !== 0, bytes, from, to);
+      return;
+    }
+    this.#blockStream = streamId;
+    this.#blockFlags = flags;
+    this.#blockBytes = 0;
+    this.#continuations = 0;
+    this.#appendBlock(bytes, from, to);
+  }
+
+  #continuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#blockStream === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
+    const whole = (flags & Flag.END_HEADERS) !== 0;
+    if (++this.#continuations > this.limits.continuations || this.#blockBytes + end - start > this.limits.headerBlockBytes) {
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block too long");
+    }
+    if (end === start && !whole) this.#withoutEffect();
+    this.#appendBlock(bytes, start, end);
+    if (!whole) return;
+    const streamId = this.#blockStream;
+    const block = this.#block;
+    this.#blockStream = 0;
+    this.#block = NONE;
+    this.#wholeBlock(streamId, (this.#blockFlags & Flag.END_STREAM) !== 0, block, 0, this.#blockBytes);
+  }
+
+  #appendBlock(bytes: Uint8Array, start: number, end: number): void {
+    const need = this.#blockBytes + end - start;
+    if (this.#block.length < need) {
+      const larger = new Uint8Array(need * 2);
+      larger.set(this.#block.subarray(0, this.#blockBytes));
+      this.#block = larger;
+    }
+    this.#block.set(bytes.subarray(start, end), this.#blockBytes);
+    this.#blockBytes = need;
+  }
+
+  #wholeBlock(streamId: number, ends: boolean, bytes: Uint8Array, start: number, end: number): void {
+    this.#pingBudget.earn(1);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) this.headersOnNewStream(streamId, ends, bytes, start, end);
+    else if ((stream.flags & (HEAD_RECEIVED | REMOTE_ENDED)) === 0) this.headOnStream(stream, ends, bytes, start, end);
+    else this.#trailers(stream, ends, bytes, start, end);
+  }
+
+  #trailers(stream: Stream, ends: boolean, bytes: Uint8Array, start: number, end: number): void {
+    let fields = this.#trailerBlocks.find(bytes, start, end, this.decoder.generation);
+    if (fields === null) {
+      const decoder = this.decode(bytes, start, end);
+      const read = readTrailers(decoder.fields, decoder.count);
+      if (read instanceof Malformed) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, read.reason);
+        return;
+      }
+      if (decoder.overflow) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "trailers too large");
+        return;
+      }
+      fields = read;
+      if (!decoder.changed) this.#trailerBlocks.offer(bytes, start, end, this.blockGeneration, fields);
+    }
+    if ((stream.flags & REMOTE_ENDED) !== 0) {
+      this.streamError(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM");
+      return;
+    }
+    // RFC 9113 §8.1.
+    if (!ends) {
+      this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "trailers without END_STREAM");
+      return;
+    }
+    if (stream.expected > 0) {
+      this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "content-length is not the length of DATA");
+      return;
+    }
+    stream.flags |= REMOTE_ENDED;
+    stream.incoming.onTrailers(fields);
+    if ((stream.flags & (LOCAL_ENDED | CLOSED)) === LOCAL_ENDED) this.#complete(stream);
+  }
+
+  #endRemote(stream: Stream, chunk: Uint8Array): void {
+    stream.flags |= REMOTE_ENDED;
+    stream.incoming.onData(chunk, true);
+    if ((stream.flags & (LOCAL_ENDED | CLOSED)) === LOCAL_ENDED) this.#complete(stream);
+  }
+
+  #windowUpdate(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (end - start !== 4) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong length");
+    if (!this.#windowUpdateBudget.spend()) throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many WINDOW_UPDATE");
+    const increment = readUint31(bytes, start);
+    if (streamId === 0) {
+      if (increment === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
+      this.#sendWindow += increment;
+      if (this.#sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window above 2^31-1");
+      if (this.#firstBlocked !== null) this.#unblock();
+      return;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
+      return;
+    }
+    if (increment === 0) {
+      this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
+      return;
+    }
+    stream.sendWindow += increment;
+    if (stream.sendWindow > MAX_WINDOW) {
+      this.streamError(stream, ErrorCode.FLOW_CONTROL_ERROR, "stream window above 2^31-1");
+      return;
+    }
+    if (stream.chunk !== null) this.queue(stream);
+  }
+
+  #rstStream(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on stream 0");
+    if (end - start !== 4) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong length");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
+      this.resetCaused();
+      return;
+    }
+    const code = readUint32(bytes, start);
+    this.recent.resetByPeer(streamId);
+    this.close(stream);
+    this.resetReceived(stream, code);
+  }
+
+  #settings(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream");
+    if ((flags & Flag.ACK) !== 0) {
+      if (length !== 0) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS acknowledgement with a payload");
+      this.#settingsAcknowledged();
+      return;
+    }
+    if (length % 6 !== 0) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong length");
+    if (length > this.limits.settingsPerFrame * 6 || !this.#settingsBudget.spend()) {
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many SETTINGS");
+    }
+    this.#settingsReceived = true;
+    const change = readSettings(bytes, start, end, !this.isServer);
+    if ("code" in change) throw new ConnectionError(change.code, change.message);
+    if (change.tableSize !== undefined && change.smallestTableSize !== undefined) {
+      if (change.smallestTableSize < change.tableSize) this.encoder.setPeerTableSize(change.smallestTableSize);
+      this.encoder.setPeerTableSize(change.tableSize);
+    }
+    if (change.maxFrameBytes !== undefined) this.#maxFrame = Math.min(change.maxFrameBytes, MAX_FRAME_BYTES);
+    writeSettingsAck(this.out);
+    this.#countControl(SETTINGS_ACK_BYTES);
+    if (change.initialWindow !== undefined) this.#peerWindow(change.initialWindow);
+    this.settingsChanged(change.maxConcurrentStreams);
+  }
+
+  /** RFC 9113 §6.9.2. */
+  #peerWindow(initial: number): void {
+    const delta = initial - this.peerInitialWindow;
+    this.peerInitialWindow = initial;
+    if (delta === 0) return;
+    for (const stream of this.streams.all()) {
+      stream.sendWindow += delta;
+      if (stream.sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "stream window above 2^31-1");
+      if (delta > 0 && stream.chunk !== null) this.queue(stream);
+    }
+  }
+
+  #settingsAcknowledged(): void {
+    const delta = this.streamWindow - this.localInitialWindow;
+    if (delta === 0) return;
+    this.localInitialWindow = this.streamWindow;
+    for (const stream of this.streams.all()) stream.receiveWindow += delta;
+  }
+
+  #ping(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PING on a stream");
+    if (end - start !== 8) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PING of a wrong length");
+    if (!this.#pingBudget.spend()) throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many PING");
+    if ((flags & Flag.ACK) !== 0) {
+      this.pingAcknowledged(bytes, start);
+      return;
+    }
+    writePing(this.out, true, bytes, start);
+    this.#countControl(PING_BYTES);
+  }
+
+  #priority(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0");
+    this.#withoutEffect();
+    if (end - start !== 5) {
+      // RFC 9113 §6.3: a stream error; a stream that is not there cannot have one.
+      const stream = this.streams.get(streamId);
+      if (stream === undefined) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong length");
+      this.streamError(stream, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong length");
+      return;
+    }
+    if (readUint31(bytes, start) === streamId) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
+  }
+
+  #lateFrame(streamId: number, what: string, headers: boolean): void {
+    if (this.isIdle(streamId)) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `${what} on an idle stream`);
+    // The peer had not seen our RST_STREAM.
+    if (this.recent.wasResetByUs(streamId)) return;
+    if (this.recent.wasResetByPeer(streamId)) {
+      this.refuse(streamId, ErrorCode.STREAM_CLOSED);
+      return;
+    }
+    if (this.recent.wasEnded(streamId)) throw new ConnectionError(ErrorCode.STREAM_CLOSED, `${what} on a closed stream`);
+    if (headers) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on stream ${streamId}, lower than one before`);
+    this.refuse(streamId, ErrorCode.STREAM_CLOSED);
+  }
+
+  // --- states ---
+
+  /** A connection error, RFC 9113 §5.4.1: GOAWAY, and every stream is over. */
+  #fatal(code: number, message: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    writeGoaway(this.out, this.lastPeerStream(), code, message);
+    this.finishing = true;
+    this.wantFlush();
+    this.failed(message);
+    this.closeAll({ kind: "protocol", message });
+  }
+
+  /** Both messages have ended. */
+  #complete(stream: Stream): void {
+    stream.flags |= CLOSED;
+    this.streams.delete(stream.id);
+    this.active--;
+    this.unflushed++;
+    this.recent.ended(stream.id);
+    this.streamClosed(true);
+  }
+
+  #reset(streamId: number, code: number): void {
+    this.recent.resetByUs(streamId);
+    if (this.dead) return;
+    writeRstStream(this.out, streamId, code);
+    this.#countControl(RST_STREAM_BYTES);
+  }
+
+  // --- windows ---
+
+  /** Bytes of the connection's window that the peer may have again: told at half of it. */
+  #credit(bytes: number): void {
+    this.#unannounced += bytes;
+    if (this.#unannounced * 2 < this.#connectionWindow || this.dead) return;
+    writeWindowUpdate(this.out, 0, this.#unannounced);
+    this.#receiveWindow += this.#unannounced;
+    this.#unannounced = 0;
+    this.wantFlush();
+  }
+
+  #creditStream(stream: Stream, bytes: number): void {
+    stream.unannounced += bytes;
+    if (stream.unannounced * 2 < this.streamWindow || this.dead) return;
+    writeWindowUpdate(this.out, stream.id, stream.unannounced);
+    stream.receiveWindow += stream.unannounced;
+    stream.unannounced = 0;
+    this.wantFlush();
+  }
+
+  #unblock(): void {
+    if (this.#last === null) this.#first = this.#firstBlocked;
+    else this.#last.next = this.#firstBlocked;
+    this.#last = this.#lastBlocked;
+    this.#firstBlocked = null;
+    this.#lastBlocked = null;
+    this.wantFlush();
+  }
+
+  // --- sending ---
+
+  /** One frame of each stream in turn, until the output is full or the windows are. */
+  #writeData(): void {
+    const { out } = this;
+    while (out.pending < OUTPUT_BYTES) {
+      const stream = this.#first;
+      if (stream === null) return;
+      const { next } = stream;
+      this.#first = next;
+      if (next === null) this.#last = null;
+      stream.next = null;
+      stream.flags &= ~QUEUED;
+      if ((stream.flags & CLOSED) === 0) this.#writeStream(stream);
+    }
+  }
+
+  #writeStream(stream: Stream): void {
+    const { out } = this;
+    let written = 0;
+    if (stream.chunk !== null) {
+      if (stream.sendWindow <= 0) return;
+      if (this.#sendWindow <= 0) {
+        stream.flags |= QUEUED;
+        if (this.#lastBlocked === null) this.#firstBlocked = stream;
+        else this.#lastBlocked.next = stream;
+        this.#lastBlocked = stream;
+        return;
+      }
+      const max = Math.min(this.#maxFrame, this.#sendWindow, stream.sendWindow);
+      out.room(FRAME_HEADER_BYTES + Math.min(max, stream.chunk.length - stream.chunkAt));
+      // The frame's header is written when its length is known.
+      out.end += FRAME_HEADER_BYTES;
+      while (stream.chunk !== null && written < max) {
+        const n = Math.min(stream.chunk.length - stream.chunkAt, max - written);
+        out.append(stream.chunk, stream.chunkAt, stream.chunkAt + n);
+        written += n;
+        stream.chunkAt += n;
+        if (stream.chunkAt === stream.chunk.length) stream.nextChunk();
+      }
+      stream.sendWindow -= written;
+      this.#sendWindow -= written;
+      const ends = stream.chunk === null && (stream.flags & FINISHING) !== 0 && stream.trailerFields === null;
+      const end = out.end;
+      out.end = end - written - FRAME_HEADER_BYTES;
+      writeFrameHeader(out, written, FrameType.DATA, ends ? Flag.END_STREAM : 0, stream.id);
+      out.end = end;
+      this.#windowUpdateBudget.earn(10);
+      if (ends) this.endLocal(stream);
+    }
+    if (stream.chunk !== null) this.queue(stream);
+    else if ((stream.flags & (FINISHING | LOCAL_ENDED)) === FINISHING) {
+      if (stream.trailerFields !== null) {
+        const fields = stream.trailerFields;
+        stream.trailerFields = null;
+        this.writeHeaders(stream.id, this.encoder.encodeShared(fields, writeTrailers), true);
+      } else {
+        out.room(FRAME_HEADER_BYTES);
+        writeFrameHeader(out, 0, FrameType.DATA, Flag.END_STREAM, stream.id);
+      }
+      this.endLocal(stream);
+    }
+    if (written > 0) stream.incoming.onWritten(written);
+  }
+
+  // --- bounds ---
+
+  #withoutEffect(): void {
+    if (!this.#emptyBudget.spend()) throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many frames without effect");
+  }
+
+  #countControl(bytes: number): void {
+    this.#controlBytes += bytes;
+    this.wantFlush();
+  }
+
+  /** A peer that does not read what it makes this side say is not read any further. */
+  #boundOutput(): void {
+    const waiting = this.isServer ? this.out.pending : Math.min(this.#controlBytes, this.out.pending);
+    if (waiting <= this.limits.pauseOutputBytes) return;
+    if (waiting > this.limits.maxOutputBytes) {
+      this.#fatal(ErrorCode.ENHANCE_YOUR_CALM, "output is not read");
+      this.host.abort();
+      return;
+    }
+    if (this.#paused) return;
+    this.#paused = true;
+    this.host.pauseReading();
+  }
+}
+
+const NONE = new Uint8Array(0);

@@ -1,0 +1,73 @@
+// What can be set on an HTTP/2 engine, and the bounds that keep a peer from harming this side.
+import type { SensitiveNames } from "#hpack";
+import type { BudgetLimit } from "./budget.ts";
+
+export type Http2Options = {
+  /**
+   * SETTINGS_INITIAL_WINDOW_SIZE: bytes of a message that may be under way before `consume`. 1 to 2147483647, default 65535
+   * (spec proxy §1.4). Memory of a connection is bounded by the connection's window, not by this one.
+   */
+  readonly initialStreamWindow?: number;
+  /** Window of the whole connection: bytes received and not yet consumed on all its streams. 65535 to 2147483647, default 1048576 (spec proxy §1.4). */
+  readonly initialConnectionWindow?: number;
+  /** Server: SETTINGS_MAX_CONCURRENT_STREAMS. 1 to 2147483647, default 4096: meshed peers put all their requests on one connection. */
+  readonly maxConcurrentStreams?: number;
+  /** Client: requests at once before the server's SETTINGS have come. 1 to 2147483647, default 100 (as hyper has it). */
+  readonly initialMaxSendStreams?: number;
+  /** SETTINGS_MAX_HEADER_LIST_SIZE, bytes counted as RFC 9113 §6.5.2 (decoded, 32 more a field), default 65536. Beyond: 431 from a server, a stream error from a client. */
+  readonly maxHeaderListBytes?: number;
+  /** Fields of one list, default 256. Beyond: as above. */
+  readonly maxFields?: number;
+  /** Shared by the connections that forward to each other: names received never indexed are sent so. Default: one per connection. */
+  readonly sensitive?: SensitiveNames;
+  /** `:scheme` of a request whose head has none (HTTP/1 origin-form), default `http`. */
+  readonly scheme?: string;
+  /** Milliseconds, monotone; refills the budgets. Default `performance.now`. */
+  readonly now?: () => number;
+  readonly limits?: Partial<Http2Limits>;
+};
+
+/** Abuse bounds. Each is answered by GOAWAY ENHANCE_YOUR_CALM. `burst` tokens, `perSecond` more by time, and what useful work earns. */
+export type Http2Limits = {
+  /**
+   * Streams that ended by RST_STREAM: the peer's (rapid reset, CVE-2023-44487), and those of this side that errors of the
+   * peer brought about, refused streams included (MadeYouReset, CVE-2025-8671). An exchange that completes earns one.
+   */
+  readonly resets: BudgetLimit;
+  /** SETTINGS frames (CVE-2019-9515). */
+  readonly settings: BudgetLimit;
+  /** PING frames (CVE-2019-9512). A frame of a message earns one: gRPC measures its bandwidth with a PING beside DATA. */
+  readonly pings: BudgetLimit;
+  /** Frames that say nothing (CVE-2019-9518): empty DATA or CONTINUATION, PRIORITY, unknown types. DATA with bytes earns one. */
+  readonly emptyFrames: BudgetLimit;
+  /** WINDOW_UPDATE frames. A DATA frame sent earns ten. */
+  readonly windowUpdates: BudgetLimit;
+  /** Parameters of one SETTINGS frame. */
+  readonly settingsPerFrame: number;
+  /** Bytes of one header block as sent, HEADERS and CONTINUATION together. */
+  readonly headerBlockBytes: number;
+  /** CONTINUATION frames of one header block (CVE-2024-27316 and its kin). */
+  readonly continuations: number;
+  /** Output that waits because the peer does not read it: reading is paused. Bytes. Client: of control frames alone. */
+  readonly pauseOutputBytes: number;
+  /** The same, when reading on has brought it here: the connection ends. Bytes. */
+  readonly maxOutputBytes: number;
+};
+
+export const DEFAULT_LIMITS: Http2Limits = {
+  resets: { burst: 1000, perSecond: 33 },
+  settings: { burst: 100, perSecond: 10 },
+  pings: { burst: 1000, perSecond: 100 },
+  emptyFrames: { burst: 1000, perSecond: 100 },
+  windowUpdates: { burst: 10_000, perSecond: 1000 },
+  settingsPerFrame: 32,
+  headerBlockBytes: 128 * 1024,
+  continuations: 64,
+  pauseOutputBytes: 256 * 1024,
+  maxOutputBytes: 4 * 1024 * 1024,
+};
+
+export const DEFAULT_STREAM_WINDOW = 65_535;
+export const DEFAULT_CONNECTION_WINDOW = 1_048_576;
+export const DEFAULT_MAX_CONCURRENT_STREAMS = 4096;
+export const DEFAULT_INITIAL_MAX_SEND_STREAMS = 100;
