@@ -10,7 +10,7 @@ export type Action =
       resource: ResourceType;
       object: NewObject;
       /** Follow-ups that need the object as the server made it (events that tell its name). */
-      then?: (created: KubeObject) => Action[];
+      done?: (created: KubeObject) => Action[];
       /** Follow-ups when the server refuses; the refusal is not an error then. */
       refused?: (error: KubeError) => Action[];
     }
@@ -22,7 +22,7 @@ export type Action =
       patch: Record<string, unknown>;
       subresource?: string;
       anyVersion?: boolean;
-      then?: () => Action[];
+      done?: () => Action[];
     }
   | {
       do: "delete";
@@ -30,7 +30,7 @@ export type Action =
       target: KubeObject;
       propagation?: "Background" | "Foreground" | "Orphan";
       graceSeconds?: number;
-      then?: () => Action[];
+      done?: () => Action[];
     }
   /** An Event about `about`, which must carry apiVersion and kind. */
   | { do: "event"; about: KubeObject; type: "Normal" | "Warning"; reason: string; message: string }

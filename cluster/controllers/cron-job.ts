@@ -78,7 +78,7 @@ export function reconcileCronJob(world: World, namespace: string, name: string):
       do: "create",
       resource: Resources.jobs,
       object: job,
-      then: (created) => [
+      done: (created) => [
         { do: "event", about: named(cron), type: "Normal", reason: "SuccessfulCreate", message: `Created job ${created.metadata.name}` },
         ...patchStatus(Resources.cronJobs, cron, { ...status, active: [...(status.active ?? []), reference({ ...created, ...jobKind })] }),
       ],

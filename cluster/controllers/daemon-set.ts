@@ -105,7 +105,7 @@ export function reconcileDaemonSet(world: World, namespace: string, name: string
       do: "delete",
       resource: Resources.pods,
       target,
-      then: () => [
+      done: () => [
         { do: "event", about: named(set), type: "Normal", reason: "SuccessfulDelete", message: `Deleted pod: ${target.metadata.name}` },
       ],
     });
@@ -153,7 +153,7 @@ function create(set: DaemonSet, node: Node, hash: string): Action {
     do: "create",
     resource: Resources.pods,
     object: pod,
-    then: (made) => [
+    done: (made) => [
       { do: "event", about: named(set), type: "Normal", reason: "SuccessfulCreate", message: `Created pod: ${made.metadata.name}` },
     ],
   };

@@ -238,7 +238,7 @@ class Rollout {
       ...(sameSize
         ? {}
         : {
-            then: () => [this.#event("ScalingReplicaSet", `Scaled ${verb} replica set ${set.metadata.name} from ${from} to ${replicas}`)],
+            done: () => [this.#event("ScalingReplicaSet", `Scaled ${verb} replica set ${set.metadata.name} from ${from} to ${replicas}`)],
           }),
     });
     return !sameSize;
@@ -310,7 +310,7 @@ class Rollout {
       do: "create",
       resource: Resources.replicaSets,
       object,
-      then: () =>
+      done: () =>
         replicas > 0 ? [this.#event("ScalingReplicaSet", `Scaled up replica set ${object.metadata.name} from 0 to ${replicas}`)] : [],
       refused: (error) => this.#creationRefused(error, object.metadata.name ?? ""),
     });

@@ -51,7 +51,7 @@ export class Executor {
           throw error;
         }
         onWrite(writtenOf(action.resource, created));
-        if (action.then) await this.perform(action.then(created));
+        if (action.done) await this.perform(action.done(created));
         return;
       }
       case "patch": {
@@ -72,7 +72,7 @@ export class Executor {
         }
         if (uid && patched.metadata.resourceVersion) this.#versions.set(uid, patched.metadata.resourceVersion);
         onWrite(writtenOf(resource, patched));
-        if (action.then) await this.perform(action.then());
+        if (action.done) await this.perform(action.done());
         return;
       }
       case "delete": {
@@ -93,7 +93,7 @@ export class Executor {
           throw error;
         }
         onWrite({ resource, name, namespace, uid: uid ?? "", resourceVersion: undefined });
-        if (action.then) await this.perform(action.then());
+        if (action.done) await this.perform(action.done());
         return;
       }
       case "event":

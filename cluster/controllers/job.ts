@@ -201,7 +201,7 @@ export function reconcileJob(world: World, namespace: string, name: string): Out
         do: "create",
         resource: Resources.pods,
         object: pod,
-        then: (made) => [
+        done: (made) => [
           {
             do: "event",
             about: named(job as Job),

@@ -45,7 +45,7 @@ export function reconcileReplicaSet(world: World, namespace: string, name: strin
         do: "create",
         resource: Resources.pods,
         object: podFromTemplate({ template: set.spec?.template, owner: set, ownerKind: replicaSetKind }),
-        then: (pod) => [
+        done: (pod) => [
           { do: "event", about: named(set), type: "Normal", reason: "SuccessfulCreate", message: `Created pod: ${pod.metadata.name}` },
         ],
       }));
@@ -57,7 +57,7 @@ export function reconcileReplicaSet(world: World, namespace: string, name: strin
         do: "delete",
         resource: Resources.pods,
         target: pod,
-        then: () => [
+        done: () => [
           { do: "event", about: named(set), type: "Normal", reason: "SuccessfulDelete", message: `Deleted pod: ${pod.metadata.name}` },
         ],
       }));

@@ -159,7 +159,7 @@ function create(set: StatefulSet, ordinal: number, template: PodTemplate | undef
     do: "create",
     resource: Resources.pods,
     object: pod,
-    then: () => [
+    done: () => [
       {
         do: "event",
         about: named(set),
@@ -176,7 +176,7 @@ function remove(set: StatefulSet, target: Pod): Action {
     do: "delete",
     resource: Resources.pods,
     target,
-    then: () => [
+    done: () => [
       {
         do: "event",
         about: named(set),
