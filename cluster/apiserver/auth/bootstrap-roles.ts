@@ -192,6 +192,13 @@ export const bootstrapRoles: readonly ApiObject[] = [
     rule(["create", "delete", "get", "patch", "update"], "coordination.k8s.io", "leases"),
     rule(read, "scheduling.k8s.io", "priorityclasses"),
   ]),
+  // The node agent of the embedded cluster is also its scheduler, its service proxy and its DNS server.
+  clusterRole("fairlead:node-agent", [
+    rule(["create"], "", "bindings", "pods/binding"),
+    rule(["create", "patch", "update"], "", "services"),
+    rule(["create", "patch", "update"], "discovery.k8s.io", "endpointslices"),
+    rule(["create", "patch", "update"], "events.k8s.io", "events"),
+  ]),
   // The controllers of the embedded cluster share one identity, and two of them (garbage collection, namespaces) touch every kind.
   clusterRole("system:kube-controller-manager", [
     { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
@@ -221,6 +228,7 @@ export const bootstrapRoles: readonly ApiObject[] = [
   binding("system:monitoring", group("system:monitoring")),
   // There is no Node authorizer here: one machine, one node agent.
   binding("system:node", group("system:nodes")),
+  binding("fairlead:node-agent", group("system:nodes")),
   binding("system:kube-controller-manager", user("system:kube-controller-manager")),
   binding("system:kube-scheduler", user("system:kube-scheduler")),
   binding("system:kube-dns", { kind: "ServiceAccount", name: "kube-dns", namespace: "kube-system" }),
