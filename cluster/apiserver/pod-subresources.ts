@@ -1,6 +1,6 @@
 // What one can do to a pod beside reading and writing it: bind it to a node, evict it, read its logs, run in it; and a service account's tokens.
 
-import type { Store } from "../store/index.ts";
+import { cloneJson, type Store } from "../store/index.ts";
 import type { BoundObject, ServiceAccountTokens } from "./auth/tokens.ts";
 import { parseBody, readAs } from "./body.ts";
 import { type Call, groupResource, isDryRun } from "./call.ts";
@@ -47,7 +47,7 @@ export async function bind(call: Call, { writer, registry, now }: SubresourceDep
   await writer.modify(
     inner,
     (live) => {
-      const pod = structuredClone(live) as ApiObject;
+      const pod = cloneJson(live) as ApiObject;
       if (pod.metadata.deletionTimestamp)
         throw conflict({ group: "", resource: "pods/binding" }, name, `pod ${name} is being deleted, cannot be assigned to a host`);
       if (pod["spec"].nodeName)

@@ -115,6 +115,17 @@ export class WritePipeline {
     const world = this.#world(services);
     try {
       let stored = this.#defaulted(toStored(object, served), served);
+      // What admission and strategies add afterwards belongs to nobody.
+      const managedFields = applied
+        ? metadata.managedFields
+        : afterUpdate({
+            live: undefined,
+            next: fromStored(stored, served) as ManagedObject,
+            type: version.type,
+            writer: this.#writer(call),
+            ignored: this.#unwritten(call),
+          });
+      attach(stored, managedFields);
       const request = this.#admission(call, "CREATE", fromStored(stored, served), undefined, dryRun);
       await run(this.#deps.admission.mutating, request);
       stored = this.#defaulted(toStored(request.object as ApiObject, served), served);
@@ -127,19 +138,8 @@ export class WritePipeline {
       validateMetadata(stored.metadata, resource.strategy.checkName ?? dnsSubdomain, errors);
       if (errors.length === 0 || stored.metadata.name) this.#validate(stored, served, errors, world);
       if (errors.length > 0) throw invalid(resource, stored.metadata.name ?? "", errors);
-      const view = fromStored(stored, served);
-      const managedFields = applied
-        ? afterUpdateOfApplied(view, object)
-        : afterUpdate({
-            live: undefined,
-            next: view as ManagedObject,
-            type: version.type,
-            writer: this.#writer(call),
-            ignored: version.status && resource.custom ? ["status"] : [],
-          });
-      if (managedFields.length > 0) stored.metadata.managedFields = managedFields as Record<string, unknown>[];
-      else delete stored.metadata.managedFields;
-      request.object = view;
+      attach(stored, managedFields);
+      request.object = fromStored(stored, served);
       await run(this.#deps.admission.validating, request);
       if (dryRun) {
         if (this.#deps.store.get(key)) throw alreadyExists(groupResource(call), key.name);
@@ -238,14 +238,17 @@ export class WritePipeline {
     const force = query.get("force") === "true";
     const merge = (live: ApiObject | undefined) => {
       try {
-        return applyConfig({
-          live: live as ManagedObject | undefined,
-          config: cloneJson(config) as ManagedObject,
-          type: served.version.type,
-          writer: this.#writer(call),
-          force,
-          ignored: this.#unwritten(call),
-        }) as ApiObject;
+        // A copy: what apply left alone is still the stored object's own.
+        return cloneJson(
+          applyConfig({
+            live: live as ManagedObject | undefined,
+            config: cloneJson(config) as ManagedObject,
+            type: served.version.type,
+            writer: this.#writer(call),
+            force,
+            ignored: this.#unwritten(call),
+          }),
+        ) as ApiObject;
       } catch (error) {
         if (error instanceof ApplyConflictError) {
           throw new ApiError(409, "Conflict", error.message, {
@@ -345,6 +348,16 @@ export class WritePipeline {
     const isStatus = info.subresource === "status";
     stored = this.#only(stored, old, served, info.subresource);
     stored = this.#defaulted(stored, served);
+    const managedFields = applied
+      ? givenManagers
+      : afterUpdate({
+          live: before as ManagedObject,
+          next: { ...fromStored(stored, served), metadata: { ...stored.metadata, managedFields: givenManagers } } as ManagedObject,
+          type: version.type,
+          writer: this.#writer(call),
+          ignored: this.#unwritten(call),
+        });
+    attach(stored, managedFields);
     const request = this.#admission(call, "UPDATE", fromStored(stored, served), before, dryRun);
     await run(this.#deps.admission.mutating, request);
     if (request.object !== undefined)
@@ -369,18 +382,7 @@ export class WritePipeline {
     if (isStatus) resource.strategy.validateStatus?.(stored, old, errors);
     else if (info.subresource === "") resource.strategy.validateUpdate?.(stored, old, errors, world);
     if (errors.length > 0) throw invalid(resource, info.name, errors);
-    const view = fromStored(stored, served);
-    if (!applied) {
-      const managedFields = afterUpdate({
-        live: before as ManagedObject,
-        next: { ...view, metadata: { ...view.metadata, managedFields: givenManagers } } as ManagedObject,
-        type: version.type,
-        writer: this.#writer(call),
-        ignored: this.#unwritten(call),
-      });
-      if (managedFields.length > 0) stored.metadata.managedFields = managedFields as Record<string, unknown>[];
-      else delete stored.metadata.managedFields;
-    }
+    attach(stored, managedFields);
     request.object = fromStored(stored, served);
     await run(this.#deps.admission.validating, request);
     if (sameButBookkeeping(stored as ManagedObject, old as ManagedObject)) return old;
@@ -599,9 +601,9 @@ function managerOf(agent: string | undefined): string {
   return (agent ?? "").split("/")[0]?.slice(0, 128) || "unknown";
 }
 
-/** managedFields of an object made by apply: those that the apply computed, defaults belong to nobody. */
-function afterUpdateOfApplied(_view: ApiObject, object: ApiObject): NonNullable<ManagedObject["metadata"]["managedFields"]> {
-  return (object.metadata.managedFields ?? []) as NonNullable<ManagedObject["metadata"]["managedFields"]>;
+function attach({ metadata }: ApiObject, managedFields: object[] | undefined): void {
+  if (managedFields?.length) metadata.managedFields = managedFields as Record<string, unknown>[];
+  else delete metadata.managedFields;
 }
 
 function generatedName(base: string): string {

@@ -24,7 +24,10 @@ const visit = (name: string) => {
   walk(definition);
 };
 const walk = (value: unknown): void => {
-  if (Array.isArray(value)) return value.forEach(walk);
+  if (Array.isArray(value)) {
+    for (const item of value) walk(item);
+    return;
+  }
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {
     if (key === "$ref" && typeof child === "string") visit(child.slice("#/definitions/".length));
