@@ -32,9 +32,28 @@ class Block {
   ) {}
 }
 
+/** What the tables have of one name, and how its fields are represented. */
+class Name {
+  /** The value looked up last and where it was found: a name mostly has one value. */
+  lastValue: string | null = null;
+  lastPlace = 0;
+  /** By value: an index of the static table, or -1 - (the number of an entry of the dynamic one). */
+  readonly places: Map<string, number>;
+
+  constructor(
+    readonly text: string,
+    /** Index of a static entry of that name, 0 for none. */
+    readonly staticIndex: number,
+    readonly rule: number,
+    staticValues: ReadonlyMap<string, number> | undefined,
+  ) {
+    this.places = new Map(staticValues);
+  }
+}
+
 class Entry {
   constructor(
-    readonly name: string,
+    readonly name: Name,
     readonly value: string,
     /** Its number, counted from the first entry ever inserted. */
     readonly number: number,
@@ -50,7 +69,8 @@ const MAX_KEPT_BLOCKS = 128;
 const MAX_KEPT_BLOCK_BYTES = 4096;
 const SEEN = 256;
 
-/** How fields of a name are represented, where it is not "index what repeats". */
+/** How fields of a name are represented: index what repeats, or else. */
+const INDEXED = 0;
 const NEVER_INDEXED = 1;
 const NOT_INDEXED = 2;
 const BY_LENGTH = 3;
@@ -80,7 +100,8 @@ export class Encoder {
   #evicted = 0;
   #inserted = 0;
   #bytes = 0;
-  readonly #names = new Map<string, Map<string, number>>();
+  /** Names of the static table that were met, and all of the dynamic one: bounded by the size of the tables. */
+  readonly #names = new Map<string, Name>();
   #generation = 0;
   #evictingInserts = MAX_EVICTING_INSERTS;
   #blocks = 0;
@@ -124,31 +145,24 @@ export class Encoder {
   /** The block of `source`. Valid until the next call; kept with the source when it is worth it. */
   encode<T extends Encodable>(source: T, write: FieldWriter<T>): Uint8Array {
     const kept = source.encoded;
-    const mine = kept instanceof Block && kept.encoder === this;
-    if (mine && this.#valid(kept)) return kept.bytes;
-    const other = kept instanceof Block && !mine;
-    if (other) {
-      const block = this.#kept(source);
-      if (block !== null) return block.bytes;
+    if (kept instanceof Block) {
+      if (kept.encoder !== this) return this.encodeShared(source, write);
+      if (this.#valid(kept)) return kept.bytes;
     }
     const bytes = this.encodeOnce(source, write);
-    if (!this.#stable || bytes.length > MAX_KEPT_BLOCK_BYTES) return bytes;
-    const block = new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
-    // The slot serves a source that is sent on one connection; one that is met with another's block is sent on several.
-    if (other) this.#keep(source, block);
-    else source.encoded = block;
-    return block.bytes;
+    // On its second sight it is worth keeping; most sources that are made anew have none.
+    if (kept === null) source.encoded = this;
+    else if (this.#stable && bytes.length <= MAX_KEPT_BLOCK_BYTES) source.encoded = this.#blockOf(bytes);
+    return bytes;
   }
 
-  /** The same for something without a slot that is the same object each time (a list of trailers). */
+  /** The same for something without a slot (a list of trailers), or whose slot another encoder has: kept in the encoder. */
   encodeShared<T extends object>(source: T, write: FieldWriter<T>): Uint8Array {
     const kept = this.#kept(source);
     if (kept !== null) return kept.bytes;
     const bytes = this.encodeOnce(source, write);
-    if (!this.#stable || bytes.length > MAX_KEPT_BLOCK_BYTES) return bytes;
-    const block = new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
-    this.#keep(source, block);
-    return block.bytes;
+    if (this.#stable && bytes.length <= MAX_KEPT_BLOCK_BYTES) this.#keep(source, this.#blockOf(bytes));
+    return bytes;
   }
 
   /** The block of `source`, without looking for or keeping one. Valid until the next call. */
@@ -167,34 +181,41 @@ export class Encoder {
 
   /** One field of the block being written. `name` in lower case; chars beyond latin1 are sent as "?". */
   field(name: string, value: string): void {
-    const known = STATIC_NAMES.get(name);
-    let rule = RULES.get(name);
-    if (rule === BY_LENGTH) rule = value.length < SHORT_COOKIE ? NEVER_INDEXED : undefined;
+    const known = this.#names.get(name) ?? this.#meet(name);
+    let rule = known === null ? INDEXED : known.rule;
+    if (rule === BY_LENGTH) rule = value.length < SHORT_COOKIE ? NEVER_INDEXED : INDEXED;
     if (this.#sensitive !== null && !this.#sensitive.empty && this.#sensitive.has(name)) rule = NEVER_INDEXED;
-    const values = this.#names.get(name);
-    if (rule === undefined) {
-      const index = known?.values.get(value);
-      // An empty value in the static table stands for "any value"; it matches an empty one all the same.
-      if (index !== undefined) {
-        this.#integer(0x80, 0x7f, index);
-        return;
+    let nameIndex = 0;
+    if (known !== null) {
+      if (rule === INDEXED) {
+        let place: number | undefined;
+        if (known.lastValue === value) place = known.lastPlace;
+        else {
+          place = known.places.get(value);
+          if (place !== undefined) {
+            known.lastValue = value;
+            known.lastPlace = place;
+          }
+        }
+        if (place !== undefined) {
+          if (place < 0) {
+            this.#usedDynamic = true;
+            place = this.#index(-1 - place);
+          }
+          this.#integer(0x80, 0x7f, place);
+          return;
+        }
       }
-      const number = values?.get(value);
-      if (number !== undefined) {
-        this.#usedDynamic = true;
-        this.#integer(0x80, 0x7f, this.#index(number));
-        return;
+      nameIndex = known.staticIndex;
+      if (nameIndex === 0) {
+        for (const place of known.places.values()) {
+          nameIndex = this.#index(-1 - place);
+          this.#usedDynamic = true;
+          break;
+        }
       }
     }
-    let nameIndex = known?.index ?? 0;
-    if (nameIndex === 0 && values !== undefined) {
-      for (const number of values.values()) {
-        nameIndex = this.#index(number);
-        this.#usedDynamic = true;
-        break;
-      }
-    }
-    if (rule !== undefined) {
+    if (rule !== INDEXED) {
       this.#literal(rule === NEVER_INDEXED ? 0x10 : 0x00, 0x0f, nameIndex, name, value);
       return;
     }
@@ -220,8 +241,22 @@ export class Encoder {
     this.#insert(name, value, size);
   }
 
+  /** A name that is not among those met: null when the static table has none of it and no rule is about it. */
+  #meet(name: string): Name | null {
+    const known = STATIC_NAMES.get(name);
+    const rule = RULES.get(name) ?? INDEXED;
+    if (known === undefined && rule === INDEXED) return null;
+    const met = new Name(name, known?.index ?? 0, rule, known?.values);
+    this.#names.set(name, met);
+    return met;
+  }
+
   #valid(block: Block): boolean {
     return this.#update < 0 && (block.generation === this.#generation || block.generation === -1);
+  }
+
+  #blockOf(bytes: Uint8Array): Block {
+    return new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
   }
 
   #kept(source: object): Block | null {
@@ -268,21 +303,21 @@ export class Encoder {
     this.#generation++;
     this.#evictTo(this.#maxBytes - size);
     const number = this.#inserted++;
-    this.#entries.push(new Entry(name, value, number));
+    let known = this.#names.get(name);
+    if (known === undefined) this.#names.set(name, (known = new Name(name, 0, INDEXED, undefined)));
+    this.#entries.push(new Entry(known, value, number));
     this.#bytes += size;
-    let values = this.#names.get(name);
-    if (values === undefined) this.#names.set(name, (values = new Map()));
-    values.set(value, number);
+    known.places.set(value, -1 - number);
   }
 
   #evictTo(bytes: number): void {
     while (this.#bytes > bytes && this.#entries.length > 0) {
-      const entry = this.#entries[this.#evicted++] as Entry;
-      this.#bytes -= entry.name.length + entry.value.length + ENTRY_OVERHEAD_BYTES;
-      const values = this.#names.get(entry.name);
-      if (values?.get(entry.value) === entry.number) {
-        values.delete(entry.value);
-        if (values.size === 0) this.#names.delete(entry.name);
+      const { name, value, number } = this.#entries[this.#evicted++] as Entry;
+      this.#bytes -= name.text.length + value.length + ENTRY_OVERHEAD_BYTES;
+      if (name.places.get(value) === -1 - number) {
+        name.places.delete(value);
+        if (name.lastValue === value) name.lastValue = null;
+        if (name.places.size === 0 && name.staticIndex === 0 && name.rule === INDEXED) this.#names.delete(name.text);
       }
       if (this.#evicted === this.#entries.length || this.#evicted >= 64) {
         this.#entries.splice(0, this.#evicted);
