@@ -2,6 +2,7 @@
 // interfaces, the control side (proxy/{config,identity,control,admin}, packages/{policy,metrics}) provides them.
 // Interfaces only. Everything here is a plain value or a callback: no protobuf objects, no promises on the hot path.
 import type { ServerPolicy } from "#policy";
+import type { Route, RouteBudget } from "#profiles";
 
 /** Ends a watch, callback or subscription. Calling it twice is harmless. */
 export type Unsubscribe = () => void;
@@ -72,7 +73,7 @@ export type Endpoint = {
 /** A `name:port` with a valid DNS name, lower-case, without trailing dot. */
 export type NameAddr = { readonly name: string; readonly port: number };
 
-/** A service profile as the data plane needs it. Routes and budget are of the type of `#profiles`. */
+/** A service profile as the data plane needs it. */
 export type Profile = {
   /** Valid `fully_qualified_name`, without port; null when absent. */
   readonly fqn: string | null;
@@ -81,8 +82,10 @@ export type Profile = {
   readonly opaque: boolean;
   /** Traffic split: weight > 0 and parsable only; empty = the logical name itself. */
   readonly targets: ReadonlyArray<{ readonly addr: NameAddr; readonly weight: number }>;
-  /** Routes of the profile with compiled conditions (`#profiles`); empty when none. */
-  readonly routes: readonly unknown[];
+  /** Routes with compiled conditions, in the profile's order; empty when none. */
+  readonly routes: readonly Route[];
+  /** Null: absent or invalid, and then nothing is retried. */
+  readonly retryBudget: RouteBudget | null;
 };
 
 /**
