@@ -42,11 +42,11 @@ env:
 - name: LINKERD2_PROXY_LOG_FORMAT
   value: {{ $proxy.logFormat | quote }}
 - name: LINKERD2_PROXY_DESTINATION_SVC_ADDR
-  value: {{ ternary "localhost.:8086" (printf "linkerd-dst-headless.%s.svc.%s.:8086" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-destination") }}
+  value: {{ (ternary "localhost.:8086" (printf "linkerd-dst-headless.%s.svc.%s.:8086" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-destination")) | quote }}
 - name: LINKERD2_PROXY_DESTINATION_PROFILE_NETWORKS
   value: {{ .Values.clusterNetworks | quote }}
 - name: LINKERD2_PROXY_POLICY_SVC_ADDR
-  value: {{ ternary "localhost.:8090" (printf "linkerd-policy.%s.svc.%s.:8090" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-destination") }}
+  value: {{ (ternary "localhost.:8090" (printf "linkerd-policy.%s.svc.%s.:8090" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-destination")) | quote }}
 - name: LINKERD2_PROXY_POLICY_WORKLOAD
   value: "$(_pod_ns):$(_pod_name)"
 - name: LINKERD2_PROXY_INBOUND_DEFAULT_POLICY
@@ -79,14 +79,14 @@ env:
 {{- end }}
 {{- if $proxy.isGateway }}
 - name: LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES
-  value: {{ printf "svc.%s." .Values.clusterDomain }}
+  value: {{ (printf "svc.%s." .Values.clusterDomain) | quote }}
 {{- end }}
 {{- if $proxy.isIngress }}
 - name: LINKERD2_PROXY_INGRESS_MODE
   value: "true"
 {{- end }}
 - name: LINKERD2_PROXY_DESTINATION_PROFILE_SUFFIXES
-  value: {{ ternary "." (printf "svc.%s." .Values.clusterDomain) ($proxy.enableExternalProfiles | default false) }}
+  value: {{ (ternary "." (printf "svc.%s." .Values.clusterDomain) ($proxy.enableExternalProfiles | default false)) | quote }}
 - name: LINKERD2_PROXY_INBOUND_ACCEPT_KEEPALIVE
   value: 10000ms
 - name: LINKERD2_PROXY_OUTBOUND_CONNECT_KEEPALIVE
@@ -107,11 +107,11 @@ env:
     fieldRef:
       fieldPath: spec.serviceAccountName
 - name: _l5d_ns
-  value: {{ $ns }}
+  value: {{ $ns | quote }}
 - name: _l5d_trustdomain
-  value: {{ $trustDomain }}
+  value: {{ $trustDomain | quote }}
 - name: LINKERD2_PROXY_IDENTITY_DIR
-  value: /var/run/linkerd/identity/end-entity
+  value: "/var/run/linkerd/identity/end-entity"
 - name: LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS
 {{- if $proxy.loadTrustBundleFromConfigMap }}
   valueFrom:
@@ -123,17 +123,17 @@ env:
 {{ required "Please provide the identity trust anchors" .Values.identityTrustAnchorsPEM | trim | indent 4 }}
 {{- end }}
 - name: LINKERD2_PROXY_IDENTITY_TOKEN_FILE
-  value: {{ ternary "/var/run/secrets/tokens/linkerd-identity-token" "/var/run/secrets/kubernetes.io/serviceaccount/token" (.Values.identity.serviceAccountTokenProjection | default false) }}
+  value: {{ (ternary "/var/run/secrets/tokens/linkerd-identity-token" "/var/run/secrets/kubernetes.io/serviceaccount/token" (.Values.identity.serviceAccountTokenProjection | default false)) | quote }}
 - name: LINKERD2_PROXY_IDENTITY_SVC_ADDR
-  value: {{ ternary "localhost.:8080" (printf "linkerd-identity-headless.%s.svc.%s.:8080" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-identity") }}
+  value: {{ (ternary "localhost.:8080" (printf "linkerd-identity-headless.%s.svc.%s.:8080" $ns .Values.clusterDomain) (eq ($proxy.component | default "") "linkerd-identity")) | quote }}
 - name: LINKERD2_PROXY_IDENTITY_LOCAL_NAME
-  value: $(_pod_sa).$(_pod_ns).serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}
+  value: "$(_pod_sa).$(_pod_ns).serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}"
 - name: LINKERD2_PROXY_IDENTITY_SVC_NAME
-  value: linkerd-identity.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}
+  value: "linkerd-identity.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}"
 - name: LINKERD2_PROXY_DESTINATION_SVC_NAME
-  value: linkerd-destination.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}
+  value: "linkerd-destination.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}"
 - name: LINKERD2_PROXY_POLICY_SVC_NAME
-  value: linkerd-destination.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}
+  value: "linkerd-destination.{{ $ns }}.serviceaccount.identity.{{ $ns }}.{{ $trustDomain }}"
 {{- end }}
 image: {{ $proxy.image.name }}:{{ $proxy.image.version | default .Values.linkerdVersion }}
 imagePullPolicy: {{ $proxy.image.pullPolicy | default .Values.imagePullPolicy }}

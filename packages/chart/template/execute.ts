@@ -86,12 +86,12 @@ class Run {
         case "with": {
           const inner: Scope = { values: new Map(), outer: scope };
           const value = this.#pipeline(node.pipeline, dot, inner);
-          if (isTrue(value)) this.#nodes(node.then, node.kind === "with" ? value : dot, inner);
+          if (isTrue(value)) this.#nodes(node.body, node.kind === "with" ? value : dot, inner);
           else this.#nodes(node.otherwise, dot, inner);
           break;
         }
         case "range":
-          this.#range(node.pipeline, node.then, node.otherwise, dot, scope);
+          this.#range(node.pipeline, node.body, node.otherwise, dot, scope);
           break;
         case "template": {
           const data = node.pipeline ? this.#pipeline(node.pipeline, dot, scope) : undefined;
@@ -110,7 +110,7 @@ class Run {
     if (this.#out.length > maxOutputLength) this.#fail(line, `the output is longer than ${maxOutputLength}`);
   }
 
-  #range(pipeline: Pipeline, then: readonly Node[], otherwise: readonly Node[], dot: unknown, scope: Scope): void {
+  #range(pipeline: Pipeline, body: readonly Node[], otherwise: readonly Node[], dot: unknown, scope: Scope): void {
     const outer: Scope = { values: new Map(), outer: scope };
     const value = this.#pipeline({ ...pipeline, declares: [] }, dot, outer);
     let entries: [unknown, unknown][];
@@ -135,7 +135,7 @@ class Run {
         inner.values.set(second, one);
       } else if (first !== undefined) inner.values.set(first, one);
       try {
-        this.#nodes(then, one, inner);
+        this.#nodes(body, one, inner);
       } catch (signal) {
         if (!(signal instanceof LoopSignal)) throw signal;
         if (signal.kind === "break") return;

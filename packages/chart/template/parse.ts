@@ -27,7 +27,7 @@ export type Node = { readonly line: number } & (
   | {
       readonly kind: "if" | "with" | "range";
       readonly pipeline: Pipeline;
-      readonly then: readonly Node[];
+      readonly body: readonly Node[];
       readonly otherwise: readonly Node[];
     }
   | { readonly kind: "template"; readonly name: string; readonly pipeline: Pipeline | null }
@@ -114,7 +114,7 @@ class Parser {
             const name = this.#quoted("block");
             const pipeline = this.#pipeline();
             this.#close();
-            this.#defines.set(name, this.#body("block").then);
+            this.#defines.set(name, this.#body("block"));
             nodes.push({ kind: "template", name, pipeline, line: word.line });
             continue;
           }
@@ -145,25 +145,25 @@ class Parser {
   #define(): void {
     const name = this.#quoted("define");
     this.#close();
-    this.#defines.set(name, this.#body("define").then);
+    this.#defines.set(name, this.#body("define"));
   }
 
   /** The body of a define or block, which takes no else. */
-  #body(what: string): { then: readonly Node[] } {
+  #body(what: string): readonly Node[] {
     const loops = this.#loops;
     this.#loops = 0;
     const { nodes, stop } = this.#nodes();
     this.#loops = loops;
     if (stop !== "{{end}}") this.#fail(stop === "end" ? `{{${what}}} without {{end}}` : `unexpected ${stop} in {{${what}}}`);
     this.#close();
-    return { then: nodes };
+    return nodes;
   }
 
   #control(kind: "if" | "with" | "range", line: number): Node {
     const pipeline = this.#pipeline(kind === "range");
     this.#close();
     if (kind === "range") this.#loops++;
-    const { nodes: then, stop } = this.#nodes();
+    const { nodes: body, stop } = this.#nodes();
     if (kind === "range") this.#loops--;
     if (stop === "end") this.#fail(`{{${kind}}} of line ${line} without {{end}}`);
     let otherwise: readonly Node[] = [];
@@ -173,7 +173,7 @@ class Parser {
       if (next.kind === "word" && (next.value === "if" || next.value === "with") && kind !== "range") {
         this.#at++;
         // The nested action takes the one {{end}} that closes both.
-        return { kind, pipeline, then, otherwise: [this.#control(next.value, next.line)], line };
+        return { kind, pipeline, body, otherwise: [this.#control(next.value, next.line)], line };
       }
       this.#close();
       const rest = this.#nodes();
@@ -182,7 +182,7 @@ class Parser {
       otherwise = rest.nodes;
     }
     this.#close();
-    return { kind, pipeline, then, otherwise, line };
+    return { kind, pipeline, body, otherwise, line };
   }
 
   #close(): void {
@@ -319,9 +319,9 @@ const escapes: Record<string, string> = { n: "\n", t: "\t", r: "\r", '"': '"', "
 
 function unquote(text: string): string {
   if (text.startsWith("`")) return text.slice(1, -1);
-  return text.slice(1, -1).replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/g, (whole, escape: string) => {
-    if (/^[xuU]./.test(escape)) return String.fromCodePoint(Number.parseInt(escape.slice(1), 16));
-    if (/^[0-7]{3}$/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
-    return escapes[escape] ?? whole;
+  return text.slice(1, -1).replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/g, (whole, code: string) => {
+    if (/^[xuU]./.test(code)) return String.fromCodePoint(Number.parseInt(code.slice(1), 16));
+    if (/^[0-7]{3}$/.test(code)) return String.fromCodePoint(Number.parseInt(code, 8));
+    return escapes[code] ?? whole;
   });
 }
