@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { createCa, type TestCa } from "./testing/certificates.ts";
 import { type Mesh, mesh } from "./testing/mesh.ts";
-import { denyAll, allowOnly } from "./testing/policies.ts";
+import { allowOnly, denyAll } from "./testing/policies.ts";
 import { dialRaw } from "./testing/wire.ts";
 
 let ca: TestCa;
@@ -98,7 +98,7 @@ test("HEAD, 204, 304 and interim responses", async () => {
   expect(text).toContain("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
   client.write(GET);
   await server.until(/GET.*GET.*\r\n\r\n/s);
-  server.write("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\ncontent-length: 9\r\ndate: now\r\n\r\n");
+  server.write('HTTP/1.1 304 Not Modified\r\netag: "x"\r\ncontent-length: 9\r\ndate: now\r\n\r\n');
   await client.until(/304 Not Modified\r\n(.|\r\n)*etag: "x"(.|\r\n)*\r\n\r\n/);
 });
 
@@ -191,7 +191,9 @@ test("CONNECT becomes a tunnel", async () => {
 test("h2c is never honoured", async () => {
   const { port, app } = await scene();
   const client = await dialRaw(port);
-  client.write("GET / HTTP/1.1\r\nHost: web.ns\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n");
+  client.write(
+    "GET / HTTP/1.1\r\nHost: web.ns\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+  );
   const server = await app.accept();
   const request = await server.until("\r\n\r\n");
   expect(request.toLowerCase()).not.toContain("upgrade");

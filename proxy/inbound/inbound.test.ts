@@ -442,11 +442,7 @@ test("admin: answered here, counted and governed like any inbound port", async (
   policy.set(denyAll("admin"));
   plain.write(GET);
   await plain.until("403 Forbidden");
-  expect(handled).toEqual([
-    "GET /ready 127.0.0.1 null ",
-    "PUT /proxy-log-level 127.0.0.1 null warn",
-    "HEAD /ready 127.0.0.1 friend.ns ",
-  ]);
+  expect(handled).toEqual(["GET /ready 127.0.0.1 null ", "PUT /proxy-log-level 127.0.0.1 null warn", "HEAD /ready 127.0.0.1 friend.ns "]);
   expect(proxy.ledger.sum("inbound", "request", "srv=admin", "authority=null")).toBe(3);
 });
 

@@ -1,6 +1,7 @@
 // The usual scene: an application's proxy A, a meshed peer B in front of a server, one service name between them.
-import { FakeIdentity, endpoint, profile } from "./fakes.ts";
+
 import { createCa, type TestCa } from "./certificates.ts";
+import { endpoint, FakeIdentity, profile } from "./fakes.ts";
 import { allowAll } from "./policies.ts";
 import { TestProxy, type TestProxyOptions } from "./proxies.ts";
 import { type RawServer, serveRaw } from "./wire.ts";
@@ -19,7 +20,9 @@ export type Mesh = {
   stop(): void;
 };
 
-export async function mesh(options: { a?: Partial<TestProxyOptions>; b?: Partial<TestProxyOptions>; h2?: boolean; ca?: TestCa } = {}): Promise<Mesh> {
+export async function mesh(
+  options: { a?: Partial<TestProxyOptions>; b?: Partial<TestProxyOptions>; h2?: boolean; ca?: TestCa } = {},
+): Promise<Mesh> {
   const ca = options.ca ?? (await createCa());
   const a = new TestProxy({ identity: new FakeIdentity("client.ns", await ca.issue("client.ns")), ...options.a });
   const b = new TestProxy({ identity: new FakeIdentity("server.ns", await ca.issue("server.ns")), ...options.b });
@@ -28,7 +31,9 @@ export async function mesh(options: { a?: Partial<TestProxyOptions>; b?: Partial
   b.policy(app.port, allowAll());
   a.outboundDst = SERVICE;
   a.discovery.setProfile(`${SERVICE.ip}:${SERVICE.port}`, profile({ fqn: NAME }));
-  a.discovery.setEndpoints(`${NAME}:80`, [endpoint({ addr: b.inboundAddr, identity: "server.ns", h2: options.h2 ?? true, labels: [["service", "web"]] })]);
+  a.discovery.setEndpoints(`${NAME}:80`, [
+    endpoint({ addr: b.inboundAddr, identity: "server.ns", h2: options.h2 ?? true, labels: [["service", "web"]] }),
+  ]);
   return {
     ca,
     a,

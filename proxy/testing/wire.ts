@@ -1,5 +1,5 @@
 // Clients and servers of tests that speak bytes: what was sent is exactly what was written here.
-import { createServer, connect, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 
 export type Raw = {
   readonly socket: Socket;
@@ -41,7 +41,8 @@ export function raw(socket: Socket): Raw {
     until(pattern) {
       const { promise, resolve, reject } = Promise.withResolvers<string>();
       const check = (): void => {
-        const hit = typeof pattern === "string" ? received.includes(pattern) : pattern instanceof RegExp ? pattern.test(received) : pattern(received);
+        const hit =
+          typeof pattern === "string" ? received.includes(pattern) : pattern instanceof RegExp ? pattern.test(received) : pattern(received);
         if (hit) resolve(received);
         else if (ended) reject(new Error(`the connection ended before ${pattern}; received: ${JSON.stringify(received)}`));
         else return;
