@@ -1,0 +1,68 @@
+// The cells of the table: one system, one kind of load, one repeat.
+import { cpuMicros, type Memory, memory } from "./cost.ts";
+import type { Lab } from "./lab.ts";
+import { ANSWER } from "./lab.ts";
+import { atRate, type LoadResult, saturate } from "./load.ts";
+import type { Chain } from "./systems/system.ts";
+
+/** One run of load on one chain. */
+export type Cell = {
+  /** CPU µs of proxy A and of proxy B per request. */
+  readonly a: number;
+  readonly b: number;
+  readonly rate: number;
+  readonly requests: number;
+  readonly generatorShare: number;
+  readonly faults: readonly string[];
+};
+
+/** Charges both proxies for what happens in `load`. */
+export async function charge(chain: Chain, load: () => Promise<LoadResult>): Promise<Cell> {
+  const before = [cpuMicros(chain.a), cpuMicros(chain.b)] as const;
+  const result = await load();
+  const [a, b] = [cpuMicros(chain.a) - before[0], cpuMicros(chain.b) - before[1]];
+  return {
+    a: a / result.requests,
+    b: b / result.requests,
+    rate: result.requests / result.seconds,
+    requests: result.requests,
+    generatorShare: result.generatorShare,
+    faults: result.requests === 0 ? ["no request was answered", ...result.faults] : result.faults,
+  };
+}
+
+export function saturation(lab: Lab, chain: Chain, seconds: number): Promise<Cell> {
+  return charge(chain, () => saturate(lab, chain.client, `http://${chain.service}/`, seconds));
+}
+
+export function rate(lab: Lab, chain: Chain, seconds: number, requestsPerSecond: number): Promise<Cell> {
+  return charge(chain, () => atRate(lab, chain.client, chain.service, "/", seconds, requestsPerSecond));
+}
+
+/** 1 MB answers on few connections: the server's file at `/1m`. */
+export function bodies(lab: Lab, chain: Chain, seconds: number): Promise<Cell> {
+  return charge(chain, () => saturate(lab, chain.client, `http://${chain.service}/1m`, seconds, 8));
+}
+
+/** Mean of both proxies. */
+export function memoryOf(chain: Chain): Memory {
+  const [a, b] = [memory(chain.a), memory(chain.b)];
+  return { rss: (a.rss + b.rss) / 2, pss: (a.pss + b.pss) / 2, private: (a.private + b.private) / 2 };
+}
+
+/** Waits until the chain gives the right answer to a client that knows nothing of proxies. */
+export async function waitForAnswer(lab: Lab, chain: Chain, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  let last = "";
+  while (performance.now() < deadline) {
+    const done = Bun.spawnSync(lab.command(chain.client, lab.otherCore, ["curl", "-sS", "--max-time", "5", `http://${chain.service}/`]), {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    last = `${done.stdout}${done.stderr}`;
+    if (last === ANSWER) return;
+    await Bun.sleep(200);
+  }
+  const logs = await Promise.all(chain.logs.map(async (name) => `--- ${name}\n${(await lab.log(name)).slice(-2000)}`));
+  throw new Error(`the chain does not answer: ${last}\n${logs.join("\n")}`);
+}

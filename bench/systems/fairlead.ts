@@ -1,0 +1,151 @@
+// Fairlead: the proxy of this checkout, compiled as it is shipped, with a control plane of its own (bench/control-plane.ts)
+// for identity, discovery and policy. Metrics are on, as always.
+import "reflect-metadata";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import * as x509 from "@peculiar/x509";
+import { compile } from "../../scripts/build.ts";
+import type { Authority } from "../certificates.ts";
+import type { ControlPlaneConfig } from "../control-plane.ts";
+import { type Lab, type Pod, PROXY_UID } from "../lab.ts";
+import { root, run } from "../tools.ts";
+import { CLIENT_ID, SERVER_ID, type System } from "./system.ts";
+
+const CONTROL_PORT = 8086;
+const SERVICE = "web.bench.svc.cluster.local";
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+
+export function fairleadExists(): boolean {
+  return existsSync(join(root, "proxy", "main.ts"));
+}
+
+/** How the proxy is run: the executable, or from source when it does not compile. */
+let command: readonly string[] | null = null;
+
+function proxyCommand(lab: Lab): readonly string[] {
+  if (command !== null) return command;
+  try {
+    // Out of the checkout: its folders may be closed to the proxies' user.
+    const built = compile("fairlead");
+    const copy = join(lab.directory, "fairlead");
+    run(["install", "-m", "755", built, copy]);
+    command = [copy, "proxy"];
+  } catch (error) {
+    console.error(`fairlead: runs from source, as it does not compile: ${(error as Error).message.split("\n")[0]}`);
+    command = [process.execPath, join(root, "main.ts"), "proxy"];
+  }
+  return command;
+}
+
+type Ports = { readonly outbound: string; readonly inbound: string; readonly control: string; readonly admin: string };
+const POD_PORTS: Ports = { outbound: "127.0.0.1:4140", inbound: "0.0.0.0:4143", control: "0.0.0.0:4190", admin: "0.0.0.0:4191" };
+
+/** The proxy's environment, as the injector sets it, and its files. */
+async function environment(
+  lab: Lab,
+  authority: Authority,
+  name: string,
+  identity: string,
+  pod: Pod,
+  ports: Ports,
+): Promise<Record<string, string>> {
+  const directory = join(lab.directory, `identity-${name}`);
+  mkdirSync(directory, { recursive: true });
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: `CN=${identity}`,
+    keys,
+    signingAlgorithm: ALGORITHM,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: identity }])],
+  });
+  await Bun.write(join(directory, "key.p8"), new Uint8Array(await crypto.subtle.exportKey("pkcs8", keys.privateKey)));
+  await Bun.write(join(directory, "csr.der"), new Uint8Array(csr.rawData));
+  await Bun.write(join(directory, "token"), "bench");
+  run(["chown", "-R", String(PROXY_UID), directory]);
+  const control = `127.0.0.1:${CONTROL_PORT}`;
+  return {
+    LINKERD2_PROXY_LOG: "warn",
+    LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: ports.outbound,
+    LINKERD2_PROXY_INBOUND_LISTEN_ADDR: ports.inbound,
+    LINKERD2_PROXY_CONTROL_LISTEN_ADDR: ports.control,
+    LINKERD2_PROXY_ADMIN_LISTEN_ADDR: ports.admin,
+    LINKERD2_PROXY_INBOUND_IPS: pod.ip,
+    LINKERD2_PROXY_INBOUND_PORTS: "8080",
+    LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-unauthenticated",
+    LINKERD2_PROXY_INBOUND_CONNECT_TIMEOUT: "100ms",
+    LINKERD2_PROXY_OUTBOUND_CONNECT_TIMEOUT: "1000ms",
+    LINKERD2_PROXY_INBOUND_ACCEPT_KEEPALIVE: "10000ms",
+    LINKERD2_PROXY_OUTBOUND_CONNECT_KEEPALIVE: "10000ms",
+    LINKERD2_PROXY_DESTINATION_SVC_ADDR: control,
+    LINKERD2_PROXY_DESTINATION_CONTEXT: '{"ns":"bench", "nodeName":"bench"}\n',
+    LINKERD2_PROXY_DESTINATION_PROFILE_NETWORKS: "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16",
+    LINKERD2_PROXY_DESTINATION_PROFILE_SUFFIXES: "svc.cluster.local.",
+    LINKERD2_PROXY_POLICY_SVC_ADDR: control,
+    LINKERD2_PROXY_POLICY_WORKLOAD: `bench:${name}`,
+    LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS: "10.0.0.0/8",
+    LINKERD2_PROXY_IDENTITY_SVC_ADDR: control,
+    LINKERD2_PROXY_IDENTITY_DIR: directory,
+    LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: authority.pem,
+    LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identity,
+    LINKERD2_PROXY_IDENTITY_TOKEN_FILE: join(directory, "token"),
+  };
+}
+
+async function startControlPlane(lab: Lab, authority: Authority, pod: Pod, server: Pod, service: string): Promise<void> {
+  const config: ControlPlaneConfig = {
+    rootPem: authority.pem,
+    rootKey: await authority.exportKey(),
+    service: SERVICE,
+    serviceAddress: service,
+    endpointIp: server.ip,
+    endpointPort: 8080,
+    endpointIdentity: SERVER_ID,
+    clientIdentity: CLIENT_ID,
+  };
+  const file = join(lab.directory, `control-${pod.namespace}.json`);
+  await Bun.write(file, JSON.stringify(config));
+  lab.start(pod, lab.otherCore, [process.execPath, join(root, "bench", "control-plane.ts"), String(CONTROL_PORT), file], {
+    log: `control-${pod.namespace}.log`,
+  });
+}
+
+export const fairlead: System & { fill(lab: Lab, authority: Authority, count: number): Promise<number[]> } = {
+  name: "fairlead",
+  version: () => (JSON.parse(run(["cat", join(root, "package.json")])) as { version: string }).version,
+  async start(lab, authority, { client, server, service }) {
+    await startControlPlane(lab, authority, client, server, service);
+    await startControlPlane(lab, authority, server, server, service);
+    const argv = proxyCommand(lab);
+    return {
+      client,
+      server,
+      service,
+      a: lab.startProxy(client, argv, {
+        env: await environment(lab, authority, "client-0", CLIENT_ID, client, POD_PORTS),
+        log: "fairlead-a.log",
+      }),
+      b: lab.startProxy(server, argv, {
+        env: await environment(lab, authority, "web-0", SERVER_ID, server, POD_PORTS),
+        log: "fairlead-b.log",
+      }),
+      logs: ["fairlead-a.log", "fairlead-b.log", `control-${client.namespace}.log`, `control-${server.namespace}.log`],
+    };
+  },
+  /** Idle proxies of other pods on the node: one namespace is enough, as nothing is redirected to them. */
+  async fill(lab, authority, count) {
+    const { client: pod } = lab.pods("fill");
+    await startControlPlane(lab, authority, pod, pod, pod.ip);
+    const pids: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const at = (offset: number): string => `127.0.0.1:${20_000 + i * 4 + offset}`;
+      const env = await environment(lab, authority, `fill-${i}`, CLIENT_ID, pod, {
+        outbound: at(0),
+        inbound: at(1),
+        control: at(2),
+        admin: at(3),
+      });
+      pids.push(lab.startProxy(pod, proxyCommand(lab), { env, log: `fairlead-fill-${i}.log` }));
+    }
+    return pids;
+  },
+};

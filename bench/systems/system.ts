@@ -1,0 +1,30 @@
+// What the harness knows of a proxy under test: how a chain of two is started, and which processes to charge.
+import type { Authority } from "../certificates.ts";
+import type { Lab, Pod } from "../lab.ts";
+
+export type Chain = {
+  readonly client: Pod;
+  readonly server: Pod;
+  /** What the client asks at port 80; redirected to proxy A. */
+  readonly service: string;
+  /** Processes of proxy A and proxy B. */
+  readonly a: number;
+  readonly b: number;
+  /** Logs to show when the chain does not work. */
+  readonly logs: readonly string[];
+};
+
+export type System = {
+  readonly name: string;
+  /** Shown beside the results. */
+  version(): string;
+  /** Starts both proxies between the pods; they may not be ready yet. */
+  start(lab: Lab, authority: Authority, pods: { client: Pod; server: Pod; service: string }): Promise<Chain>;
+};
+
+/** Identities of the two proxies. */
+export const CLIENT_ID = "client.bench.serviceaccount.identity.linkerd.cluster.local";
+export const SERVER_ID = "web.bench.serviceaccount.identity.linkerd.cluster.local";
+
+/** The one cipher of all systems: what BoringSSL and OpenSSL agree on where the CPU has AES. */
+export const CIPHER = "TLS_AES_128_GCM_SHA256";
