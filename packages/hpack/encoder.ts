@@ -26,7 +26,7 @@ export type EncoderOptions = {
 class Block {
   constructor(
     readonly encoder: object,
-    /** -1: valid for every state of the table. */
+    /** Of the table it refers to; the encoder's `fixed` when it refers to none. */
     readonly generation: number,
     readonly bytes: Uint8Array,
   ) {}
@@ -103,6 +103,9 @@ export class Encoder {
   /** Names of the static table that were met, and all of the dynamic one: bounded by the size of the tables. */
   readonly #names = new Map<string, Name>();
   #generation = 0;
+  /** Stands for the generation of blocks that do not refer to the dynamic table. Below 0. */
+  #fixed = -1;
+  #sensitiveNames = 0;
   #evictingInserts = MAX_EVICTING_INSERTS;
   #blocks = 0;
   #seen: Int32Array | null = null;
@@ -184,7 +187,7 @@ export class Encoder {
     const known = this.#names.get(name) ?? this.#meet(name);
     let rule = known === null ? INDEXED : known.rule;
     if (rule === BY_LENGTH) rule = value.length < SHORT_COOKIE ? NEVER_INDEXED : INDEXED;
-    if (this.#sensitive !== null && !this.#sensitive.empty && this.#sensitive.has(name)) rule = NEVER_INDEXED;
+    if (this.#sensitive !== null && this.#sensitive.size > 0 && this.#sensitive.has(name)) rule = NEVER_INDEXED;
     let nameIndex = 0;
     if (known !== null) {
       if (rule === INDEXED) {
@@ -252,11 +255,17 @@ export class Encoder {
   }
 
   #valid(block: Block): boolean {
-    return this.#update < 0 && (block.generation === this.#generation || block.generation === -1);
+    if (this.#sensitive !== null && this.#sensitive.size !== this.#sensitiveNames) {
+      // What was indexed may be sensitive now.
+      this.#sensitiveNames = this.#sensitive.size;
+      this.#generation++;
+      this.#fixed--;
+    }
+    return this.#update < 0 && (block.generation === this.#generation || block.generation === this.#fixed);
   }
 
   #blockOf(bytes: Uint8Array): Block {
-    return new Block(this, this.#usedDynamic ? this.#generation : -1, bytes.slice());
+    return new Block(this, this.#usedDynamic ? this.#generation : this.#fixed, bytes.slice());
   }
 
   #kept(source: object): Block | null {

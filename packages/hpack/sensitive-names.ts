@@ -5,9 +5,9 @@
 export class SensitiveNames {
   readonly #names = new Set<string>();
 
-  /** Whether anything was ever added. */
-  get empty(): boolean {
-    return this.#names.size === 0;
+  /** Rises with every name added. */
+  get size(): number {
+    return this.#names.size;
   }
 
   add(name: string): void {

@@ -139,6 +139,8 @@ export class Http2Client extends Connection implements ClientEngine {
         this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "informational response with END_STREAM");
         return;
       }
+      // Any number may come; a flood of them is one of frames without effect.
+      this.withoutEffect();
       stream.incoming.onInformational(head);
       return;
     }

@@ -232,7 +232,7 @@ export abstract class Connection implements Engine, FrameSink {
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE");
       default:
         // RFC 9113 §4.1: ignored.
-        this.#withoutEffect();
+        this.withoutEffect();
     }
   }
 
@@ -271,7 +271,7 @@ export abstract class Connection implements Engine, FrameSink {
       this.#pingBudget.earn(1);
       this.#emptyBudget.earn(1);
     } else if (!ends) {
-      this.#withoutEffect();
+      this.withoutEffect();
       return;
     }
     if (stream.expected >= 0) {
@@ -328,7 +328,7 @@ export abstract class Connection implements Engine, FrameSink {
   protected abstract readonly isServer: boolean;
 
   protected wantFlush(): void {
-    if (this.#flushWanted) return;
+    if (this.#flushWanted || this.#finished) return;
     this.#flushWanted = true;
     this.host.scheduleFlush();
   }
@@ -468,7 +468,7 @@ export abstract class Connection implements Engine, FrameSink {
     if (++this.#continuations > this.limits.continuations || this.#blockBytes + end - start > this.limits.headerBlockBytes) {
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block too long");
     }
-    if (end === start && !whole) this.#withoutEffect();
+    if (end === start && !whole) this.withoutEffect();
     this.#appendBlock(bytes, start, end);
     if (!whole) return;
     const streamId = this.#blockStream;
@@ -498,23 +498,18 @@ export abstract class Connection implements Engine, FrameSink {
   }
 
   #trailers(stream: Stream, ends: boolean, bytes: Uint8Array, start: number, end: number): void {
-    let fields = this.#trailerBlocks.find(bytes, start, end, this.decoder.generation);
+    let fields: Fields | Malformed | null = this.#trailerBlocks.find(bytes, start, end, this.decoder.generation);
     if (fields === null) {
       const decoder = this.decode(bytes, start, end);
-      const read = readTrailers(decoder.fields, decoder.count);
-      if (read instanceof Malformed) {
-        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, read.reason);
-        return;
-      }
-      if (decoder.overflow) {
-        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, "trailers too large");
-        return;
-      }
-      fields = read;
-      if (!decoder.changed) this.#trailerBlocks.offer(bytes, start, end, this.blockGeneration, fields);
+      fields = decoder.overflow ? new Malformed("trailers too large") : readTrailers(decoder.fields, decoder.count);
+      if (!decoder.changed && !(fields instanceof Malformed)) this.#trailerBlocks.offer(bytes, start, end, this.blockGeneration, fields);
     }
     if ((stream.flags & REMOTE_ENDED) !== 0) {
       this.streamError(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM");
+      return;
+    }
+    if (fields instanceof Malformed) {
+      this.streamError(stream, ErrorCode.PROTOCOL_ERROR, fields.reason);
       return;
     }
     // RFC 9113 §8.1.
@@ -571,7 +566,7 @@ export abstract class Connection implements Engine, FrameSink {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
-      this.resetCaused();
+      this.withoutEffect();
       return;
     }
     const code = readUint32(bytes, start);
@@ -639,7 +634,7 @@ export abstract class Connection implements Engine, FrameSink {
 
   #priority(streamId: number, bytes: Uint8Array, start: number, end: number): void {
     if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0");
-    this.#withoutEffect();
+    this.withoutEffect();
     if (end - start !== 5) {
       // RFC 9113 §6.3: a stream error; a stream that is not there cannot have one.
       const stream = this.streams.get(streamId);
@@ -683,6 +678,7 @@ export abstract class Connection implements Engine, FrameSink {
     this.active--;
     this.unflushed++;
     this.recent.ended(stream.id);
+    this.#emptyBudget.earn(1);
     this.streamClosed(true);
   }
 
@@ -790,7 +786,8 @@ export abstract class Connection implements Engine, FrameSink {
 
   // --- bounds ---
 
-  #withoutEffect(): void {
+  /** A frame that changes nothing has come. */
+  protected withoutEffect(): void {
     if (!this.#emptyBudget.spend()) throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many frames without effect");
   }
 

@@ -38,7 +38,10 @@ export type Http2Limits = {
   readonly settings: BudgetLimit;
   /** PING frames (CVE-2019-9512). A frame of a message earns one: gRPC measures its bandwidth with a PING beside DATA. */
   readonly pings: BudgetLimit;
-  /** Frames that say nothing (CVE-2019-9518): empty DATA or CONTINUATION, PRIORITY, unknown types. DATA with bytes earns one. */
+  /**
+   * Frames that say nothing (CVE-2019-9518): empty DATA or CONTINUATION, PRIORITY, unknown types, RST_STREAM on a closed
+   * stream, 1xx. DATA with bytes earns one, so does an exchange that completes.
+   */
   readonly emptyFrames: BudgetLimit;
   /** WINDOW_UPDATE frames. A DATA frame sent earns ten. */
   readonly windowUpdates: BudgetLimit;

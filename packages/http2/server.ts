@@ -32,7 +32,10 @@ export class Http2Server extends Connection implements ServerEngine {
   readonly #blocks = new BlockCache<Message<RequestHead>>();
   readonly #maxStreams: number;
   readonly #resets: Budget;
+  /** Highest stream that was given to the handler or refused. */
   #lastStream = 0;
+  /** Highest stream met, also those above the last GOAWAY. */
+  #highestStream = 0;
   /** Requests above this one are not looked at: of the last GOAWAY. */
   #acceptThrough = MAX_STREAM_ID;
   #draining = false;
@@ -79,7 +82,7 @@ export class Http2Server extends Connection implements ServerEngine {
   }
 
   protected override isIdle(streamId: number): boolean {
-    return (streamId & 1) === 0 || streamId > this.#lastStream;
+    return (streamId & 1) === 0 || streamId > this.#highestStream;
   }
 
   protected override headersOnNewStream(streamId: number, ends: boolean, bytes: Uint8Array, start: number, end: number): void {
@@ -98,11 +101,15 @@ export class Http2Server extends Connection implements ServerEngine {
     }
     // RFC 9113 §5.1.1: ids of clients are odd and rise.
     if ((streamId & 1) === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS on an even stream");
-    if (streamId <= this.#lastStream) {
+    if (streamId <= this.#highestStream) {
       this.lateHeaders(streamId);
       return;
     }
-    if (streamId > this.#acceptThrough) return;
+    this.#highestStream = streamId;
+    if (streamId > this.#acceptThrough) {
+      this.recent.resetByUs(streamId);
+      return;
+    }
     this.#lastStream = streamId;
     if (this.active + this.unflushed >= this.#maxStreams) {
       this.refuse(streamId, ErrorCode.REFUSED_STREAM);
