@@ -54,7 +54,7 @@ export function readObject(
   const apiVersion = groupVersion(resource.group, version.name);
   if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${resource.kind})`);
   checkKind(value, apiVersion, resource.kind);
-  const object = readAs<ApiObject>(value, version.type, resource.kind, apiVersion, { validation, warn });
+  const object = readAs<ApiObject>(value, version.type, resource.kind, apiVersion, { validation, warn, lenient: resource.custom });
   object.apiVersion = apiVersion;
   object.kind = resource.kind;
   if (!isRecord(object.metadata)) object.metadata = {};
@@ -77,10 +77,10 @@ export function readAs<T>(
   type: TypeNode,
   kind: string,
   apiVersion: string,
-  { validation, warn }: { validation: FieldValidation; warn: (message: string) => void },
+  { validation, warn, lenient = false }: { validation: FieldValidation; warn: (message: string) => void; lenient?: boolean },
 ): T {
   try {
-    const { value: read, unknown } = decode(value, type, kind);
+    const { value: read, unknown } = decode(value, type, kind, { lenient });
     if (unknown.length > 0 && validation !== "Ignore") {
       const messages = unknown.map((path) => `unknown field "${path}"`);
       if (validation === "Strict")

@@ -1,6 +1,4 @@
 // The role `cluster-apiserver`: flags, then a server until SIGTERM or SIGINT.
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { mastersGroup } from "./auth/user.ts";
 import { readPki } from "./pki.ts";
@@ -42,16 +40,15 @@ export async function main(args: string[], _env: Record<string, string | undefin
   const { dataDir, bindAddress, securePort, pkiDir, nodeAgent, serviceClusterIpRange, advertiseAddress } = command.opts<Flags>();
   const log = (message: string, fields: Record<string, unknown>) =>
     console.error(JSON.stringify({ time: new Date().toISOString(), message, ...fields }));
-  const tokenFile = join(pkiDir, "admin.token");
   try {
+    const pki = readPki(pkiDir);
     const server = await startApiServer({
       dataDir,
       bindAddress,
       securePort,
-      pki: readPki(pkiDir),
-      staticTokens: existsSync(tokenFile)
-        ? [{ token: readFileSync(tokenFile, "utf8").trim(), user: { name: "kubernetes-admin", groups: [mastersGroup] } }]
-        : [],
+      pki,
+      staticTokens:
+        pki.adminToken === undefined ? [] : [{ token: pki.adminToken, user: { name: "kubernetes-admin", groups: [mastersGroup] } }],
       nodeAgent,
       serviceClusterIpRange,
       advertise: advertiseAddress === undefined ? undefined : { address: advertiseAddress },

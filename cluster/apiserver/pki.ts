@@ -1,8 +1,8 @@
 // The cluster's keys and certificates: one CA, the server's certificate, one client certificate per component, and the key that signs tokens.
-import "reflect-metadata";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as x509 from "@peculiar/x509";
+import type * as X509 from "@peculiar/x509";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256" } as const;
 const signing = { name: "ECDSA", hash: "SHA-256" } as const;
@@ -28,6 +28,8 @@ export interface Pki {
   ca: string;
   server: { cert: string; key: string };
   serviceAccount: { privateKey: string; publicKey: string };
+  /** Bearer token of the administrator; undefined when there is no admin.token. */
+  adminToken: string | undefined;
   client(name: ClientName): { cert: string; key: string };
 }
 
@@ -40,7 +42,7 @@ const subjects = (nodeName: string): Record<ClientName, { commonName: string; or
 });
 
 /**
- * Makes what is missing in `dir` (ca, apiserver, sa, one pair per client; `.crt`, `.key`, `.pub`; private keys are mode 0600) and returns all of it.
+ * Makes what is missing in `dir` (ca, apiserver, sa, one pair per client; `.crt`, `.key`, `.pub`; admin.token; private keys are mode 0600) and returns all of it.
  * Files that are there are kept, so that a restart changes no identity.
  */
 export async function createPki(
@@ -54,9 +56,13 @@ export async function createPki(
     "apiserver.key",
     "sa.key",
     "sa.pub",
+    "admin.token",
     ...clientNames.flatMap((name) => [`${name}.crt`, `${name}.key`]),
   ].every((name) => existsSync(join(dir, name)));
   if (!complete) {
+    // Loaded here, not above: servers that only read their files start half a second sooner.
+    await import("reflect-metadata");
+    const x509 = await import("@peculiar/x509");
     const put = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: name.endsWith(".key") ? 0o600 : 0o644 });
     const begin = new Date(now().getTime() - 60_000);
     const end = new Date(begin.getTime() + validityDays * 86_400_000);
@@ -82,8 +88,8 @@ export async function createPki(
     const issue = async (
       file: string,
       subject: { commonName: string; organization?: string },
-      usage: x509.ExtendedKeyUsage,
-      names?: x509.JsonGeneralNames,
+      usage: X509.ExtendedKeyUsage,
+      names?: X509.JsonGeneralNames,
     ) => {
       const keys = await generate();
       const certificate = await x509.X509CertificateGenerator.create({
@@ -123,6 +129,7 @@ export async function createPki(
     for (const [name, subject] of Object.entries(subjects(nodeName))) await issue(name, subject, x509.ExtendedKeyUsage.clientAuth);
     const tokens = await generate();
     put("sa.key", await privatePem(tokens.privateKey));
+    writeFileSync(join(dir, "admin.token"), `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600 });
     put("sa.pub", toPem("PUBLIC KEY", await crypto.subtle.exportKey("spki", tokens.publicKey)));
   }
   return readPki(dir);
@@ -136,6 +143,7 @@ export function readPki(dir: string): Pki {
     ca: read("ca.crt"),
     server: { cert: read("apiserver.crt"), key: read("apiserver.key") },
     serviceAccount: { privateKey: read("sa.key"), publicKey: read("sa.pub") },
+    adminToken: existsSync(join(dir, "admin.token")) ? read("admin.token").trim() : undefined,
     client: (name) => ({ cert: read(`${name}.crt`), key: read(`${name}.key`) }),
   };
 }
@@ -145,7 +153,7 @@ const serial = () =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(16)))
     .toString("hex")
     .replace(/^[89a-f]/, "1");
-const pem = (certificate: x509.X509Certificate) => `${certificate.toString("pem")}\n`;
+const pem = (certificate: X509.X509Certificate) => `${certificate.toString("pem")}\n`;
 const privatePem = async (key: CryptoKey) => toPem("PRIVATE KEY", await crypto.subtle.exportKey("pkcs8", key));
 const toPem = (label: string, bytes: ArrayBuffer) =>
   `-----BEGIN ${label}-----\n${Buffer.from(bytes)

@@ -540,6 +540,7 @@ class Handlers {
         if (rest.length === 2) return this.#found(apiResourceList(registry, rest[0] as string, rest[1] as string));
         break;
       case "openapi":
+        if (rest[0] === "v2") negotiate(accept);
         if (rest[0] === "v2") return { status: 200, headers: json, body: openApi.v2() };
         if (rest[0] === "v3") {
           if (rest.length === 1) return jsonAnswer(openApi.index());

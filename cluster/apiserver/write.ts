@@ -198,11 +198,7 @@ export class WritePipeline {
         } catch (error) {
           if (!(error instanceof PatchError)) throw error;
           if (media === "application/json-patch+json")
-            throw new ApiError(422, "Invalid", `the server rejected our request due to an error in our request: ${error.message}`, {
-              name: info.name,
-              group: served.resource.group,
-              kind: served.resource.plural,
-            });
+            throw new ApiError(422, "Invalid", `the server rejected our request due to an error in our request: ${error.message}`);
           throw badRequest(error.message);
         }
         const object = readObject(patched, served, { validation, warn });

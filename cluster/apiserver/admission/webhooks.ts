@@ -283,7 +283,7 @@ function patched(webhook: Webhook, response: ReviewResponse, { object, served }:
   try {
     const operations: unknown = JSON.parse(Buffer.from(response.patch as string, "base64").toString());
     const result = jsonPatch(object, operations);
-    const value = decode(result, served.version.type, served.resource.kind).value as ApiObject;
+    const value = decode(result, served.version.type, served.resource.kind, { lenient: served.resource.custom }).value as ApiObject;
     value.apiVersion = groupVersion(served.resource.group, served.version.name);
     value.kind = served.resource.kind;
     return served.version === requested.version ? value : fromStored(toStored(value, served), requested);

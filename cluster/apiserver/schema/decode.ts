@@ -17,11 +17,20 @@ const maxUnknownNamed = 100;
 
 /**
  * A copy of `value` with only the fields of `type`; nulls are dropped where the type has no use for them.
- * `kind` names the object in errors.
+ * `kind` names the object in errors. `lenient` leaves values of a wrong type outside the metadata as they are, for a schema to judge.
  * @throws {DecodeError}
  */
-export function decode(value: unknown, type: TypeNode, kind: string, { keepNulls = false }: { keepNulls?: boolean } = {}): Decoded {
+export function decode(
+  value: unknown,
+  type: TypeNode,
+  kind: string,
+  { keepNulls = false, lenient = false }: { keepNulls?: boolean; lenient?: boolean } = {},
+): Decoded {
   const unknown: string[] = [];
+  const wrong = (one: unknown, wanted: string, path: string): unknown => {
+    if (lenient && path !== "" && path !== "metadata" && !path.startsWith("metadata.")) return one;
+    throw mismatch(one, wanted, path, kind);
+  };
   const read = (one: unknown, node: TypeNode, path: string, depth: number): unknown => {
     if (depth > maxDepth) throw new DecodeError(`${path}: nested deeper than ${maxDepth}`);
     if (one === null) return null;
@@ -29,16 +38,16 @@ export function decode(value: unknown, type: TypeNode, kind: string, { keepNulls
       case "any":
         return one;
       case "scalar":
-        return scalarValue(one, node.scalar, path, kind);
+        return lenient && !path.startsWith("metadata.") ? one : scalarValue(one, node.scalar, path, kind);
       case "list": {
-        if (!Array.isArray(one)) throw mismatch(one, "array", path, kind);
+        if (!Array.isArray(one)) return wrong(one, "array", path);
         const element = node.element();
         const list = new Array(one.length);
         for (let i = 0; i < one.length; i++) list[i] = read(one[i], element, `${path}[${i}]`, depth + 1);
         return list;
       }
       case "map": {
-        if (!isRecord(one)) throw mismatch(one, "map", path, kind);
+        if (!isRecord(one)) return wrong(one, "map", path);
         const element = node.element();
         const map: Record<string, unknown> = {};
         for (const key in one) {
@@ -50,7 +59,7 @@ export function decode(value: unknown, type: TypeNode, kind: string, { keepNulls
         return map;
       }
       case "struct": {
-        if (!isRecord(one)) throw mismatch(one, "object", path, kind);
+        if (!isRecord(one)) return wrong(one, "object", path);
         const struct: Record<string, unknown> = {};
         for (const key in one) {
           const at = path === "" ? key : `${path}.${key}`;
