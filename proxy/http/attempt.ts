@@ -131,7 +131,13 @@ export class Attempt implements ResponseIncoming {
     this.#over = true;
     this.#unload();
     this.#synthesize(error.status);
-    if (!this.exchange.redispatch(this)) this.exchange.failAtEndpoint(error);
+    if (!this.exchange.redispatch(this)) this.exchange.failAtEndpoint(error, false);
+  }
+
+  /** Raw bytes follow: its part is done. */
+  tunnelled(): void {
+    this.#over = true;
+    this.#end(null);
   }
 
   /** The client is gone or the exchange has failed. */

@@ -136,9 +136,7 @@ export class HttpEndpoint implements AttemptEndpoint {
     const attempt = new Attempt(exchange, this, scope, request.downgraded ? plans.downgraded : plans.http1);
     attempt.http1 = true;
     exchange.attempt = attempt;
-    const { head } = request;
-    const bucket =
-      request.upgrade || request.oneOff ? null : this.#pool.bucket(head.authority ?? head.get("host") ?? "", head.form === "absolute");
+    const bucket = request.poolKey === null ? null : this.#pool.bucket(request.poolKey, request.head.form === "absolute");
     const idle = bucket === null ? null : this.#pool.take(bucket);
     if (idle !== null) {
       this.#start(attempt, idle, this.#native);

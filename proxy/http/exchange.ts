@@ -6,6 +6,7 @@
 // States of the request: arriving → ended. States of the response: none → head sent → ended. An exchange has at most one
 // attempt at a time; a request may wait without one (for an endpoint) with its body held by the client's flow control.
 import { ErrorCode, type Fields, type Incoming, type ResponseHead, type ServerStream, type StreamError } from "#http";
+import { ReplayBuffer } from "#retry";
 import type { Attempt } from "./attempt.ts";
 import { BAD_GATEWAY, type ProxyError } from "./errors.ts";
 import type { DerivedRequest } from "./request.ts";
@@ -24,6 +25,8 @@ export interface ExchangeOwner {
   countError(error: ProxyError): void;
   /** 101 or 2xx to CONNECT: couple both connections once what was said has gone out. */
   tunnel(exchange: Exchange, attempt: Attempt, head: ResponseHead): void;
+  /** The proxy is leaving: what was not processed is refused (HTTP/2), so that the client's proxy sends it elsewhere. */
+  readonly refuses: boolean;
   /** The response head went out, or the exchange ended without one. Called once. */
   answered(): void;
 }
@@ -56,6 +59,8 @@ export class Exchange implements Incoming {
   requestEnded: boolean;
   /** Body that no attempt has taken yet; bounded by the engine's flow control as it is not consumed. */
   #held: Uint8Array[] | null = null;
+  /** The body so far, until there is an answer: a request that nobody has processed is sent again with it. */
+  #replay: ReplayBuffer | null = null;
   #trailers: Fields | null = null;
   /** Bytes of the request credited to the client: a replay must not credit them again. */
   #credited = 0;
@@ -91,7 +96,7 @@ export class Exchange implements Incoming {
       if (chunk.length > 0) this.stream.consume(chunk.length);
       return;
     }
-    this.route?.replay?.push(chunk, end, null);
+    if (!this.#responded) (this.#replay ??= new ReplayBuffer()).push(chunk, end, null);
     if (this.attempt?.stream != null) {
       this.#bodyBytes += chunk.length;
       this.attempt.stream.write(chunk, end);
@@ -101,7 +106,7 @@ export class Exchange implements Incoming {
   onTrailers(fields: Fields): void {
     this.requestEnded = true;
     if (this.#responseEnded || this.#over) return;
-    this.route?.replay?.push(EMPTY, true, fields);
+    if (!this.#responded) (this.#replay ??= new ReplayBuffer()).push(EMPTY, true, fields);
     this.#trailers = fields;
     this.attempt?.stream?.trailers(fields);
   }
@@ -132,7 +137,7 @@ export class Exchange implements Incoming {
   feed(attempt: Attempt): void {
     const stream = attempt.stream;
     if (stream === null) return;
-    const replay = this.route?.replay ?? null;
+    const replay = this.#replay;
     if (replay !== null && this.#bodyBytes > 0) {
       // A second attempt: everything again from the beginning, what was held included.
       attempt.skipCredit = this.#credited;
@@ -171,11 +176,13 @@ export class Exchange implements Incoming {
     const failed = attempt.head(head.status, derived.grpcStatus);
     const route = this.route;
     if (route !== null && !route.onHead(this, head.status, derived.grpcStatus, failed)) return false;
+    this.#replay = null;
     this.#responded = true;
     this.owner.answered();
     if (tunnel) {
       this.#responseEnded = true;
       this.#over = true;
+      attempt.tunnelled();
       this.owner.tunnel(this, attempt, derived.head);
       return true;
     }
@@ -235,9 +242,16 @@ export class Exchange implements Incoming {
     return !this.#over && this.dispatcher?.hasOther(attempt.endpoint) === true && this.#sendAgain(attempt);
   }
 
-  /** The endpoint could not be reached, or broke off before its response: answered as if by the endpoint (spec proxy §3.8). */
-  failAtEndpoint(error: ProxyError): void {
+  /**
+   * The endpoint could not be reached (not `processed`), or broke off before its response: answered as if by the endpoint
+   * (spec proxy §3.8).
+   */
+  failAtEndpoint(error: ProxyError, processed = true): void {
     if (this.#over) return;
+    if (!processed && this.owner.refuses && this.request.style.version === "HTTP/2") {
+      this.#giveUp(ErrorCode.REFUSED_STREAM);
+      return;
+    }
     const route = this.route;
     if (route !== null && !route.onHead(this, error.status, -1, true)) return;
     this.#answer(error);
@@ -260,6 +274,7 @@ export class Exchange implements Incoming {
   }
 
   #answer(error: ProxyError): void {
+    this.#replay = null;
     this.#responded = true;
     this.#responseEnded = true;
     this.owner.answered();
@@ -277,10 +292,14 @@ export class Exchange implements Incoming {
     this.stream.reset(code);
   }
 
+  /** The body can be sent once more from its beginning. */
+  get replayable(): boolean {
+    return this.#bodyBytes === 0 || this.#replay?.complete === true;
+  }
+
   /** Nothing of the request has been processed by anyone. */
   #sendAgain(attempt: Attempt): boolean {
-    const replayable = this.#bodyBytes === 0 || (this.route?.replay?.complete ?? false);
-    if (!replayable || this.#redispatches >= MAX_REDISPATCHES || this.dispatcher === null) return false;
+    if (!this.replayable || this.#redispatches >= MAX_REDISPATCHES || this.dispatcher === null) return false;
     this.#redispatches++;
     this.avoid = attempt.endpoint;
     this.dispatcher.dispatch(this);

@@ -25,8 +25,8 @@ export class DerivedRequest {
   readonly malformed: string | null;
   /** A WebSocket or other upgrade, or CONNECT: wants a connection of its own. */
   readonly upgrade: boolean;
-  /** HTTP/1.0 or without Host: never on a pooled connection. */
-  readonly oneOff: boolean;
+  /** HTTP/1 connections are shared by requests of one authority; null: HTTP/1.0, without Host, or an upgrade are never on a pooled one. */
+  readonly poolKey: string | null;
   /** Value of `l5d-require-id`, a valid name; null without. */
   readonly requireId: string | null;
   /** Classified by `grpc-status` alone (spec proxy §12). */
@@ -41,7 +41,7 @@ export class DerivedRequest {
     this.downgraded = init.downgraded;
     this.malformed = init.malformed;
     this.upgrade = init.upgrade;
-    this.oneOff = init.oneOff;
+    this.poolKey = init.poolKey;
     this.requireId = init.requireId;
     this.grpcClassified = init.grpcClassified;
   }
@@ -85,7 +85,7 @@ export function deriveRequest(received: RequestHead, options: DeriveOptions): De
   if (options.clientId !== undefined)
     fields = options.clientId === null ? withoutField(fields, "l5d-client-id") : withField(fields, "l5d-client-id", options.clientId);
   if (options.dstCanonical !== undefined) fields = withField(fields, "l5d-dst-canonical", options.dstCanonical);
-  const host = head.get("host") ?? "";
+  const authority = head.authority ?? head.get("host") ?? "";
   return new DerivedRequest({
     context: options.context,
     head: fields === head.fields ? head : head.with({ fields }),
@@ -93,7 +93,7 @@ export function deriveRequest(received: RequestHead, options: DeriveOptions): De
     downgraded,
     malformed,
     upgrade,
-    oneOff: head.version === "HTTP/1.0" || (host === "" && head.authority === null),
+    poolKey: upgrade || head.version === "HTTP/1.0" || authority === "" ? null : authority,
     requireId,
     grpcClassified: isClassifiedAsGrpc(head),
   });

@@ -24,18 +24,18 @@ export type RouteTarget = {
 export class RouteRun {
   readonly target: RouteTarget;
   readonly meter: Meter;
-  /** The body so far; null when it cannot be replayed by what is known of it. */
-  readonly replay: ReplayBuffer | null;
+  /** Not too large, by what is known of it from its head, to be repeated. */
+  readonly #repeatable: boolean;
   readonly #runtime: Runtime;
   readonly #exchange: Exchange;
   readonly #timer: Timer | null;
   #timed = false;
 
-  constructor(runtime: Runtime, target: RouteTarget, exchange: Exchange, replay: ReplayBuffer | null) {
+  constructor(runtime: Runtime, target: RouteTarget, exchange: Exchange, repeatable: boolean) {
     this.#runtime = runtime;
     this.target = target;
     this.#exchange = exchange;
-    this.replay = replay;
+    this.#repeatable = repeatable;
     this.meter = new Meter(target.scope, runtime.clock.now(), exchange.request.grpcClassified, target.classes);
     this.#timer = target.timeoutMs === null ? null : new Timer(runtime.wheel, this);
     if (target.timeoutMs !== null) this.#timer?.start(target.timeoutMs);
@@ -48,7 +48,7 @@ export class RouteRun {
   /** A final response head, or an error in its place. @returns false when a retry has begun instead */
   onHead(exchange: Exchange, status: number, grpcStatus: number, failed: boolean): boolean {
     const { budget, retryable } = this.target;
-    if (budget !== null && failed && !exchange.request.upgrade && this.replay?.complete === true) {
+    if (budget !== null && failed && this.#repeatable && exchange.replayable) {
       if (budget.withdraw()) {
         retryable.count();
         exchange.retry();

@@ -81,6 +81,10 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.#service.countError(this, error);
   }
 
+  get refuses(): boolean {
+    return this.#drains.draining;
+  }
+
   answered(): void {
     this.#service.answered();
   }

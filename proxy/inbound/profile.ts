@@ -46,7 +46,7 @@ export class InboundProfile {
       };
       this.#targets.set(route, target);
     }
-    exchange.route = new RouteRun(this.#context.runtime, target, exchange, null);
+    exchange.route = new RouteRun(this.#context.runtime, target, exchange, false);
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 // A logical service: routes, traffic split, and the concrete names below it, live (spec proxy §4.5, §4.11).
 import { authorityOf, formatNameAddr } from "#addr";
 import type { RequestHead } from "#http";
-import { MAX_REPLAY_BYTES, ReplayBuffer } from "#retry";
+import { MAX_REPLAY_BYTES } from "#retry";
 import type { NameAddr, Profile } from "../contracts.ts";
 import type { Dispatcher, Exchange } from "../http/exchange.ts";
 import { RouteRun, type RouteTarget } from "../http/route-run.ts";
@@ -97,8 +97,7 @@ export class Logical implements Dispatcher {
     }
     const { target, large } = memo as RouteMemo;
     if (target !== null) {
-      const replay = target.budget === null || large || request.upgrade ? null : new ReplayBuffer();
-      exchange.route = new RouteRun(this.#context.runtime, target, exchange, replay);
+      exchange.route = new RouteRun(this.#context.runtime, target, exchange, !large && !request.upgrade);
     }
     this.dispatch(exchange);
   }

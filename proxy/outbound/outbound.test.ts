@@ -286,16 +286,22 @@ test("an endpoint that refuses a stream: another one gets the request", async ()
       .catch(() => {});
   });
   const staying = await http2App((stream) => {
-    stream.respond({ ":status": 200 });
-    stream.end("stayed");
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    stream.on("end", () => {
+      stream.respond({ ":status": 200 });
+      stream.end(`stayed x${bytes}`);
+    });
   });
   cleanup.push(() => staying.stop());
   proxy.discovery.setEndpoints(`${NAME}:80`, [endpoint({ addr: at(leaving.port) }), endpoint({ addr: at(staying.port) })]);
   const session = http2Client(proxy.outboundListener.port);
   cleanup.push(() => session.destroy());
   for (let i = 0; i < 10; i++) {
-    const answer = await http2Request(session, {});
-    expect([answer.headers[":status"], answer.body]).toEqual([200, "stayed"]);
+    const answer = await http2Request(session, { ":method": "POST" }, { body: "x".repeat(1000) });
+    expect([answer.headers[":status"], answer.body]).toEqual([200, "stayed x1000"]);
   }
 });
 
@@ -526,4 +532,28 @@ test("drain: what is in progress is finished, idle connections end, tunnels are 
   peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
   expect(await busy.closed).toContain("connection: close\r\n");
   await done;
+});
+
+test("a proxy that leaves refuses what its application did not get, and another endpoint gets it", async () => {
+  const { a, b, app, port } = await scene();
+  const second = await mesh({ ca });
+  cleanup.push(() => second.stop());
+  void (async () => {
+    for (;;) answering("other")(await second.app.accept());
+  })();
+  app.stop();
+  const one = endpoint({ addr: b.inboundAddr, identity: "server.ns", h2: true });
+  const two = endpoint({ addr: second.b.inboundAddr, identity: "server.ns", h2: true });
+  a.discovery.setEndpoints(`${NAME}:80`, [one]);
+  const warm = await dialRaw(port);
+  warm.write(GET);
+  expect(await warm.closed).toContain("502");
+  a.discovery.setEndpoints(`${NAME}:80`, [one, two]);
+  void b.drains.drain();
+  for (let i = 0; i < 10; i++) {
+    const client = await dialRaw(port);
+    client.write(GET);
+    await client.until(/other$/);
+    client.socket.destroy();
+  }
 });
