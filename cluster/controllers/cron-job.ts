@@ -123,7 +123,7 @@ function mostRecentDue(schedule: Cron, cron: CronJob, now: number): number | und
     due = at.getTime();
     if (missed >= maxMissed) {
       // Too many to count one by one: only the last one matters.
-      const [previous] = schedule.previousRuns(1, new Date(now));
+      const [previous] = schedule.previousRuns(1, new Date(now + 1));
       return previous?.getTime() ?? due;
     }
     at = schedule.nextRun(at);

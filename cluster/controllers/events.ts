@@ -78,7 +78,8 @@ export class EventRecorder {
         this.#seen.delete(old);
       }
     } catch (error) {
-      onError(error);
+      // A namespace on its way out takes no events.
+      if (!(error instanceof KubeError && error.code === 403 && error.message.includes("because it is being terminated"))) onError(error);
     }
   }
 

@@ -47,6 +47,8 @@ export class Executor {
         try {
           created = await client.create<KubeObject>({ ...action.resource, namespace: action.object.metadata.namespace }, action.object);
         } catch (error) {
+          // What goes with its namespace need not be made any more.
+          if (isNamespaceTerminating(error)) return;
           if (action.refused && error instanceof KubeError && error.code >= 400) return this.perform(action.refused(error));
           throw error;
         }
@@ -118,6 +120,14 @@ export class Executor {
       throw failure.reason;
     }
   }
+}
+
+function isNamespaceTerminating(error: unknown): boolean {
+  return (
+    error instanceof KubeError &&
+    error.code === 403 &&
+    (error.causes.some(({ reason }) => reason === "NamespaceTerminating") || error.message.includes("because it is being terminated"))
+  );
 }
 
 function writtenOf(resource: ResourceType, { metadata }: KubeObject): Written {

@@ -94,6 +94,10 @@ export function reconcileJob(world: World, namespace: string, name: string): Out
   if (end) {
     manage = active.flatMap(stop);
     if (isAllCounted) {
+      status.conditions = withCondition(status.conditions, {
+        ...end,
+        type: end.type === "Complete" ? "SuccessCriteriaMet" : "FailureTarget",
+      });
       status.conditions = withCondition(status.conditions, end);
       if (end.type === "Failed") status.failed = (status.failed ?? 0) + active.length;
       if (end.type === "Complete") status.completionTime = timestamp(now);

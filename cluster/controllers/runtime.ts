@@ -58,7 +58,7 @@ const expectationPollMs = 25;
 /** Everything is put up again after so long, in ms: what was missed for any reason heals. */
 const resyncMs = 600_000;
 /** A namespace that is not empty yet is looked at again after so long, in ms. */
-const namespacePollMs = 500;
+const namespacePollMs = 200;
 const podCollectionMs = 20_000;
 const eventExpiryMs = 60_000;
 /** Custom resource types come in groups; discovery waits for the group, in ms. */
