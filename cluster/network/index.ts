@@ -22,5 +22,5 @@ export {
 } from "./node-network.ts";
 export { isSameProcess, type ProcessIdentity, startTimeOf } from "./processes.ts";
 export { renderRules, resolveServices, type ServicePortState, type Target } from "./rules.ts";
-export { applyRules, ServiceProxy, type ServiceProxyOptions } from "./service-proxy.ts";
+export { applyRules, readInstalled, ServiceProxy, type ServiceProxyOptions } from "./service-proxy.ts";
 export { hasTool, missingTools, optionalTools, requiredTools, type Tool } from "./tools.ts";

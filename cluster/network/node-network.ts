@@ -11,7 +11,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Cidr, cidrSize, cidrsOverlap, formatCidr, formatIpv4, parseCidr } from "./cidr.ts";
 import { run, tryRun } from "./command.ts";
-import { bridgeName, clusterNames, netnsDirectory, nodeLink, type PodIdentity, podLink, podNamespace } from "./names.ts";
+import { bridgeName, clusterNames, netnsDirectory, nodeLink, type PodIdentity, podLink, podNamespace, shortHash } from "./names.ts";
 
 /** The addresses of a cluster. */
 export interface NetworkPlan {
@@ -103,7 +103,18 @@ export async function ensureNodeNetwork(plan: NetworkPlan): Promise<NodeNetwork>
   });
   const links = await run(["ip", "-n", nodeNamespace, "-brief", "link", "show"]);
   if (!links.split("\n").some((line) => line.startsWith(`${bridgeName} `)))
-    await tolerating("File exists", ["ip", "-n", nodeNamespace, "link", "add", bridgeName, "type", "bridge"]);
+    await tolerating("File exists", [
+      "ip",
+      "-n",
+      nodeNamespace,
+      "link",
+      "add",
+      bridgeName,
+      "address",
+      bridgeAddress(plan.cluster),
+      "type",
+      "bridge",
+    ]);
   await run(["ip", "-n", nodeNamespace, "-batch", "-"], {
     input: [
       "link set lo up",
@@ -181,6 +192,11 @@ export function namespacesOf(cluster: string): string[] {
   if (!existsSync(netnsDirectory)) return [];
   const all = readdirSync(netnsDirectory);
   return [...all.filter((name) => name.startsWith(podNamespacePrefix)), ...all.filter((name) => name === nodeNamespace)];
+}
+
+/** Fixed: a bridge without an address of its own takes the lowest of its ports', and pods would lose their gateway whenever a pod comes or goes. */
+function bridgeAddress(cluster: string): string {
+  return `02:${shortHash(cluster, 10).match(/../g)!.join(":")}`;
 }
 
 async function ensureNamespace(name: string): Promise<void> {

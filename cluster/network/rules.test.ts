@@ -1,7 +1,7 @@
 // Service rules as text.
 import { describe, expect, test } from "bun:test";
 import type { EndpointSlice, Service } from "#kube";
-import { lostUdpTargets, renderRules, resolveServices } from "./rules.ts";
+import { lostUdpTargets, parseInstalled, renderRules, resolveServices } from "./rules.ts";
 
 const service = (spec: object, name = "web"): Service =>
   ({
@@ -16,7 +16,7 @@ const slice = (endpoints: object[], ports: object[] = [{ name: "http", port: 808
     ports,
   }) as EndpointSlice;
 const render = (services: Service[], slices: EndpointSlice[]) =>
-  renderRules({ services, slices, serviceCidr: "10.96.0.0/16", nodeAddress: "10.250.0.1" });
+  renderRules({ services, slices, serviceCidr: "10.96.0.0/16", nodeAddress: "10.250.0.1" }).text;
 
 describe("resolveServices", () => {
   test("ready endpoints, ordered and without duplicates", () => {
@@ -102,6 +102,30 @@ describe("renderRules", () => {
     expect(render([one, two], [])).toBe(render([two, one], []));
     expect(render([two], [])).toContain('--comment "shop/evil_ -j ACCEPT:http has no endpoints" -j REJECT');
   });
+});
+
+test("an update leaves the built-in chains alone and removes what is not needed any more", () => {
+  const dump = [
+    "*nat",
+    ":PREROUTING ACCEPT [0:0]",
+    ":FAIRLEAD-SERVICES - [0:0]",
+    ":FAIRLEAD-SVC-old - [0:0]",
+    "-A PREROUTING -j FAIRLEAD-SERVICES",
+    "-A OUTPUT -j FAIRLEAD-SERVICES",
+    "-A POSTROUTING -j FAIRLEAD-POSTROUTING",
+    "COMMIT",
+    "*filter",
+    ":FAIRLEAD-SERVICES - [0:0]",
+    ...["INPUT", "FORWARD", "OUTPUT"].map((chain) => `-A ${chain} -j FAIRLEAD-SERVICES`),
+    "COMMIT",
+  ].join("\n");
+  const installed = parseInstalled(dump);
+  expect(installed).toEqual({ chains: ["FAIRLEAD-SERVICES", "FAIRLEAD-SVC-old"], hasJumps: true });
+  const { text } = renderRules({ services: [], slices: [], serviceCidr: "10.96.0.0/16", nodeAddress: "10.250.0.1" }, installed);
+  expect(text).not.toMatch(/-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) /);
+  expect(text).toContain(":FAIRLEAD-SVC-old - [0:0]");
+  expect(text).toContain("-X FAIRLEAD-SVC-old");
+  expect(parseInstalled("").hasJumps).toBe(false);
 });
 
 test("UDP endpoints that are gone are found", () => {

@@ -98,8 +98,31 @@ function targetsOf(slices: EndpointSlice[], portName: string, protocol: string):
   return chosen.sort((a, b) => parseIpv4(a.ip) - parseIpv4(b.ip) || a.port - b.port);
 }
 
-/** The complete `nat` and `filter` tables of the node's namespace. Equal input gives equal text. */
-export function renderRules({ services, slices, serviceCidr, nodeAddress }: RuleInput): string {
+/** What the namespace's tables hold already. */
+export interface InstalledRules {
+  /** Chains of ours in the nat table. */
+  chains: string[];
+  /** The built-in chains lead to ours. */
+  hasJumps: boolean;
+}
+
+/** From a dump of all tables (iptables-save). */
+export function parseInstalled(dump: string): InstalledRules {
+  const [, nat = ""] = dump.split(/^\*nat$/m);
+  const chains = [...nat.split("COMMIT")[0]!.matchAll(/^:(FAIRLEAD-\S+)/gm)].map((match) => match[1]!);
+  const jumps = dump.split("\n").filter((line) => /^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) -j FAIRLEAD-/.test(line));
+  return { chains, hasJumps: jumps.length === 6 };
+}
+
+/**
+ * Input for `iptables-restore --noflush`: our chains of the `nat` and `filter` tables as they are to be, chains not needed any more removed. The built-in
+ * chains only get their jumps when `installed` says that they lack them: replacing them would let packets through untranslated for a moment.
+ * Equal input gives equal text.
+ */
+export function renderRules(
+  { services, slices, serviceCidr, nodeAddress }: RuleInput,
+  installed: InstalledRules = { chains: [], hasJumps: false },
+): { text: string; chains: string[] } {
   const states = resolveServices(services, slices);
   const chains: string[] = [];
   const jumps: string[] = [];
@@ -142,28 +165,32 @@ export function renderRules({ services, slices, serviceCidr, nodeAddress }: Rule
       rules.push(`-A ${one.chain} -p ${protocol} ${remember}-m ${protocol} -j DNAT --to-destination ${one.ip}:${one.port}`);
     }
   }
-  return [
+  const own = ["FAIRLEAD-SERVICES", "FAIRLEAD-NODEPORTS", "FAIRLEAD-POSTROUTING", ...chains];
+  const stale = installed.chains.filter((chain) => !own.includes(chain));
+  const jump = (from: string, to: string) => (installed.hasJumps ? [] : [`-A ${from} -j ${to}`]);
+  const text = [
     "*nat",
-    ...["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"].map((chain) => `:${chain} ACCEPT [0:0]`),
-    ...["FAIRLEAD-SERVICES", "FAIRLEAD-NODEPORTS", ...chains].map((chain) => `:${chain} - [0:0]`),
-    "-A PREROUTING -j FAIRLEAD-SERVICES",
-    "-A OUTPUT -j FAIRLEAD-SERVICES",
-    `-A POSTROUTING -m mark --mark ${masqueradeMark} -j MASQUERADE`,
+    ...[...own, ...stale].map((chain) => `:${chain} - [0:0]`),
+    ...jump("PREROUTING", "FAIRLEAD-SERVICES"),
+    ...jump("OUTPUT", "FAIRLEAD-SERVICES"),
+    ...jump("POSTROUTING", "FAIRLEAD-POSTROUTING"),
+    `-A FAIRLEAD-POSTROUTING -m mark --mark ${masqueradeMark} -j MASQUERADE`,
     ...jumps,
     `-A FAIRLEAD-SERVICES -d ${nodeAddress}/32 -j FAIRLEAD-NODEPORTS`,
     ...nodePorts,
     ...rules,
+    ...stale.map((chain) => `-X ${chain}`),
     "COMMIT",
     "*filter",
-    ...["INPUT", "FORWARD", "OUTPUT"].map((chain) => `:${chain} ACCEPT [0:0]`),
     ":FAIRLEAD-SERVICES - [0:0]",
-    ...["INPUT", "FORWARD", "OUTPUT"].map((chain) => `-A ${chain} -j FAIRLEAD-SERVICES`),
+    ...["INPUT", "FORWARD", "OUTPUT"].flatMap((chain) => jump(chain, "FAIRLEAD-SERVICES")),
     ...refusals,
     // What is still addressed to a cluster IP here has no service behind it.
     `-A FAIRLEAD-SERVICES -d ${serviceCidr} -j REJECT --reject-with icmp-port-unreachable`,
     "COMMIT",
     "",
   ].join("\n");
+  return { text, chains: own };
 }
 
 /** UDP targets that a service port led to before and does not any more: flows to them must be forgotten. */

@@ -2,7 +2,7 @@
 import type { EndpointSlice, Service } from "#kube";
 import { CommandError, run, tryRun } from "./command.ts";
 import type { NodeNetwork } from "./node-network.ts";
-import { lostUdpTargets, renderRules, resolveServices, type ServicePortState } from "./rules.ts";
+import { type InstalledRules, lostUdpTargets, parseInstalled, renderRules, resolveServices, type ServicePortState } from "./rules.ts";
 import { hasTool } from "./tools.ts";
 
 export interface ServiceProxyOptions {
@@ -29,6 +29,8 @@ export class ServiceProxy {
   #isDirty = false;
   #isClosed = false;
   #text = "";
+  /** Undefined: look first. */
+  #installed: InstalledRules | undefined;
   #states: ServicePortState[] = [];
 
   constructor(options: ServiceProxyOptions) {
@@ -57,6 +59,7 @@ export class ServiceProxy {
           this.#isDirty = true;
           wait = this.#options.retryMs ?? defaultRetryMs;
           this.#text = "";
+          this.#installed = undefined;
           if (!this.#isClosed) this.#options.onError(error);
         })
         .finally(() => {
@@ -69,10 +72,14 @@ export class ServiceProxy {
   async #apply(): Promise<void> {
     const { network } = this.#options;
     const { services, slices } = this.#options.read();
-    const text = renderRules({ services, slices, serviceCidr: network.serviceCidr, nodeAddress: network.nodeAddress });
-    if (text !== this.#text) {
+    const input = { services, slices, serviceCidr: network.serviceCidr, nodeAddress: network.nodeAddress };
+    const wanted = renderRules(input).text;
+    if (wanted !== this.#text) {
+      this.#installed ??= await readInstalled(network.nodeNamespacePath);
+      const { text, chains } = renderRules(input, this.#installed);
       await applyRules(network.nodeNamespacePath, text);
-      this.#text = text;
+      this.#text = wanted;
+      this.#installed = { chains, hasJumps: true };
       const states = resolveServices(services, slices);
       const lost = lostUdpTargets(this.#states, states);
       this.#states = states;
@@ -100,13 +107,18 @@ export class ServiceProxy {
   }
 }
 
+/** What the namespace has. */
+export async function readInstalled(namespacePath: string): Promise<InstalledRules> {
+  return parseInstalled(await run(["nsenter", `--net=${namespacePath}`, "iptables-save"]));
+}
+
 /**
- * Replaces both tables of the namespace; each in one kernel transaction, so that no packet sees half of it.
+ * Changes our chains; each table in one kernel transaction, so that no packet sees half of it.
  * @throws {CommandError} with the line at fault.
  */
 export async function applyRules(namespacePath: string, text: string): Promise<void> {
   try {
-    await run(["nsenter", `--net=${namespacePath}`, "iptables-restore", "-w", "5"], { input: text });
+    await run(["nsenter", `--net=${namespacePath}`, "iptables-restore", "-w", "5", "--noflush"], { input: text });
   } catch (error) {
     const line = error instanceof CommandError ? /line:? (\d+)/.exec(error.stderr)?.[1] : undefined;
     if (error instanceof CommandError && line)

@@ -1,5 +1,5 @@
 // The node agent: follows the API and keeps pods, service rules, DNS and the node's own object in step with it.
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { type EndpointSlice, Informer, type KubeClient, KubeError, type KubeObject, Resources, type Service } from "#kube";
@@ -357,6 +357,23 @@ export class NodeAgent {
     const { token, expirationTimestamp } = answer.status ?? {};
     if (!token) throw new Error(`the API server gave no token for service account ${namespace}/${account}`);
     return { token, expiresAt: expirationTimestamp ? Date.parse(expirationTimestamp) : this.#now() + expirationSeconds * 1000 };
+  }
+
+  /** On the port it had before, so that neither rules nor flows change when the agent is restarted. */
+  async #startDns(host: string, domain: string): Promise<DnsServer> {
+    const { stateDir } = this.#options;
+    const file = join(stateDir, "dns-port");
+    const resolve = (name: string, type: string) => this.#currentZone(domain).resolve(name, type);
+    let server: DnsServer | undefined;
+    try {
+      server = await startDnsServer({ host, port: Number(readFileSync(file, "utf8")), resolve });
+    } catch {
+      // The first start, or somebody else has that port now.
+    }
+    server ??= await startDnsServer({ host, resolve });
+    mkdirSync(stateDir, { recursive: true });
+    writeFileSync(file, String(server.port));
+    return server;
   }
 
   /** The DNS server's service, so that it is found and reached as in any cluster. */

@@ -27,6 +27,8 @@ export interface LaunchSpec {
   binds: BindMount[];
   /** Programs that the image has at other paths: path → command to run with the caller's arguments. */
   commands: Record<string, string[]>;
+  /** Directories that lead to the image's programs and are closed to others (as /root is): opened in the container's view alone. */
+  closedDirectories: string[];
   environment: [string, string][];
   argv: string[];
   workingDir: string;
@@ -42,6 +44,8 @@ export interface LaunchSpec {
   readOnlyRoot: boolean;
   /** Standard input comes from the FIFO `stdin`. */
   stdin: boolean;
+  /** The program runs on a terminal of its own. */
+  tty: boolean;
 }
 
 /** Most that a container may write outside its volumes: it is kept in memory. */
@@ -154,13 +158,18 @@ export function setprivArguments({
 }
 
 export function renderShim(spec: LaunchSpec): string {
-  const { directory, networkNamespace, stdin } = spec;
+  const { directory, networkNamespace, stdin, tty } = spec;
   const enter = networkNamespace === undefined ? "" : `nsenter --net=${quote(networkNamespace)} -- `;
+  const command = `${enter}unshare --mount --uts --ipc --pid --fork --kill-child --propagation private -- /bin/sh ${quote(`${directory}/launch.sh`)}`;
   // The FIFO is opened for writing too, so that opening it does not wait and its end is seen only when the agent says so.
   const input = stdin ? `<>${quote(`${directory}/stdin`)}` : "</dev/null";
+  // Inside script(1) file descriptor 4 is the terminal.
+  const line = tty
+    ? `script --quiet --return --flush --echo always --command ${quote(`${command} 4>&1 2>shim.err`)} /dev/null ${input} >>log 2>&1`
+    : `${command} ${input} >>log 4>&1 2>shim.err`;
   return [
     `cd ${quote(directory)} || exit 128`,
-    `${enter}unshare --mount --uts --ipc --pid --fork --kill-child --propagation private -- /bin/sh ${quote(`${directory}/launch.sh`)} ${input} >>log 4>&1 2>shim.err`,
+    line,
     "code=$?",
     // unshare ends as its child did, but cannot kill itself with SIGKILL: it fails in the attempt.
     '[ "$code" != 1 ] || ! grep -q "unblock failed" shim.err || code=137',
@@ -172,7 +181,20 @@ export function renderShim(spec: LaunchSpec): string {
 }
 
 export function renderLaunch(spec: LaunchSpec): string {
-  const { directory, root, hostMounts, hostname, binds, commands, environment, argv, workingDir, privileged, readOnlyRoot } = spec;
+  const {
+    directory,
+    root,
+    hostMounts,
+    hostname,
+    binds,
+    commands,
+    closedDirectories,
+    environment,
+    argv,
+    workingDir,
+    privileged,
+    readOnlyRoot,
+  } = spec;
   const lines: string[] = [
     "set -eu",
     // The machine's own /proc is still here: it shows the process id that the agent sees.
@@ -222,6 +244,7 @@ export function renderLaunch(spec: LaunchSpec): string {
       `chmod 755 ${quote(path)}`,
     );
   }
+  for (const path of closedDirectories) lines.push(`chmod go+x ${quote(path)}`);
   // Outer mounts before those inside them.
   for (const { source, target, readOnly, isFile } of [...binds].sort((a, b) => depth(a.target) - depth(b.target))) {
     const to = quote(target);

@@ -1,7 +1,7 @@
 // What all containers of a pod share (network, host name, hosts file, resolver, volumes) and how one container is put together from it.
 import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { attachPod, detachPod, type Ipam, type NodeNetwork, netnsDirectory, podNamespace, setSysctls } from "../network/index.ts";
 import { checkVolumePath } from "./atomic-writer.ts";
 import { type ContainerRecord, removeStaleAttempts } from "./container.ts";
@@ -25,6 +25,8 @@ export interface SandboxDependencies {
   now(): number;
 }
 
+/** File that says that a sandbox is complete. */
+const readyMarker = "ready";
 /** Resolver limits of Kubernetes. */
 const maxSearches = 32;
 const maxNameservers = 3;
@@ -41,8 +43,9 @@ export class PodSandbox {
     this.#uid = pod.metadata.uid ?? "";
     this.directory = join(deps.stateDir, "pods", this.#uid);
     this.volumes = new PodVolumes(join(this.directory, "volumes"), deps);
-    // Made by an earlier agent.
-    if (pod.spec.hostNetwork) this.#ip = existsSync(this.directory) ? deps.network.nodeAddress : undefined;
+    // Made by an earlier agent: the marker is written last.
+    if (!existsSync(join(this.directory, readyMarker))) return;
+    if (pod.spec.hostNetwork) this.#ip = deps.network.nodeAddress;
     else if (existsSync(join(netnsDirectory, podNamespace(deps.network.cluster, identity(pod))))) this.#ip = deps.ipam.leases[this.#uid];
   }
 
@@ -84,11 +87,13 @@ export class PodSandbox {
       writeFileSync(join(this.directory, name), text);
       chmodSync(join(this.directory, name), 0o644);
     }
+    writeFileSync(join(this.directory, readyMarker), "");
     this.#ip = ip;
   }
 
   /** Gives the network back; the pod is over but its logs are kept. */
   async removeNetwork(pod: NodePod): Promise<void> {
+    rmSync(join(this.directory, readyMarker), { force: true });
     if (!pod.spec.hostNetwork) {
       await detachPod(this.#deps.network, identity(pod));
       this.#deps.ipam.release(this.#uid);
@@ -176,12 +181,14 @@ export class PodSandbox {
       networkNamespace: this.networkNamespace(pod),
       binds,
       commands: image.commands ?? {},
+      closedDirectories: closedDirectories(image, root),
       environment: [...environment],
       argv,
       workingDir: container.workingDir || image.workingDir || "/",
       privileged: security.privileged === true,
       readOnlyRoot: security.readOnlyRootFilesystem === true,
       stdin: container.stdin === true,
+      tty: container.tty === true,
     };
     const record: ContainerRecord = {
       name: container.name,
@@ -219,6 +226,19 @@ export class PodSandbox {
       throw new MountError(`${where}: subPath ${JSON.stringify(below)} leads out of volume "${name}"`);
     return real;
   }
+}
+
+/** Directories above the programs that an image names which others than their owner may not pass. */
+function closedDirectories(image: ImageEntry, root: string): string[] {
+  const named = [...(image.command ?? []), ...(image.args ?? []), ...Object.values(image.commands ?? {}).flat()];
+  const closed = new Set<string>();
+  for (const path of named.filter((word) => word.startsWith("/"))) {
+    for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
+      const mode = statSync(join(root, parent), { throwIfNoEntry: false })?.mode;
+      if (mode !== undefined && (mode & 0o011) !== 0o011) closed.add(parent);
+    }
+  }
+  return [...closed].sort();
 }
 
 function identity(pod: NodePod): { namespace: string; name: string; uid: string } {
