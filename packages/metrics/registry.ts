@@ -1,0 +1,26 @@
+// Families in the order they are printed. A group without any series is left out whole.
+import type { Family } from "./family.ts";
+
+export class Registry {
+  readonly #groups: (readonly Family[] | (() => string))[] = [];
+
+  /** Families that appear together, once one of them has a series. */
+  group(...families: readonly Family[]): void {
+    this.#groups.push(families);
+  }
+
+  /** Text made at each scrape, for what is read elsewhere (the process, the certificate). */
+  text(print: () => string): void {
+    this.#groups.push(print);
+  }
+
+  /** The whole page. `nowMs` is any monotonic clock. */
+  print(nowMs: number): string {
+    let page = "";
+    for (const group of this.#groups) {
+      if (typeof group === "function") page += group();
+      else if (group.some(({ size }) => size > 0)) for (const family of group) page += family.print(nowMs);
+    }
+    return page;
+  }
+}
