@@ -67,7 +67,8 @@ export class Simulation {
           made = this.put(action.resource, action.object);
         } catch (error) {
           if (!action.refused) throw error;
-          return this.perform({ actions: action.refused(error as never) });
+          this.perform({ actions: action.refused(error as never) });
+          return;
         }
         this.perform({ actions: action.done?.(made) ?? [] });
         return;
