@@ -1,0 +1,109 @@
+// The proxy's identity: a key that stays, a certificate that is renewed long before it ends (spec proxy §7).
+import type { CertifyResponse } from "#api/identity_pb";
+import type { Logger } from "#log";
+import type { Credentials, Identity, Unsubscribe } from "../contracts.ts";
+import { parseAnchors, verifyChain } from "./chain.ts";
+
+export { loadKeyMaterial } from "./key.ts";
+
+export type CertifierOptions = {
+  readonly localName: string;
+  readonly trustAnchorsPem: string;
+  readonly keyPem: string;
+  /** DER; the same for every renewal. */
+  readonly csr: Uint8Array;
+  /** Read anew for every attempt. Throws when it cannot be. */
+  readonly readToken: () => Promise<Uint8Array>;
+  /** One Certify call. */
+  readonly certify: (request: { identity: string; token: Uint8Array; certificateSigningRequest: Uint8Array }) => Promise<CertifyResponse>;
+  readonly minRefreshMs: number;
+  readonly maxRefreshMs: number;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+  /** Resolves after `ms`, or at once when `signal` is aborted. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly log: Logger;
+};
+
+/** Share of the remaining life after which a certificate is renewed. */
+const REFRESH_AT = 0.7;
+
+/**
+ * ```
+ * none ──certified──► installed ──0.7 of its life──► certified again …
+ *   └──failed: after the minimum     └──failed: by the same rule from the old expiry
+ * ```
+ */
+export class Certifier implements Identity {
+  readonly localName: string;
+  readonly trustAnchorsPem: string;
+  readonly ready: Promise<void>;
+  /** `identity_cert_refresh_count`. */
+  refreshes = 0;
+  readonly #options: CertifierOptions;
+  readonly #anchors;
+  readonly #watches = new Set<(credentials: Credentials) => void>();
+  readonly #stop = new AbortController();
+  #current: Credentials | null = null;
+  #becomeReady: () => void = () => {};
+
+  /** @throws {Error} when no trust anchor is usable. */
+  constructor(options: CertifierOptions) {
+    this.#options = options;
+    this.localName = options.localName;
+    this.trustAnchorsPem = options.trustAnchorsPem;
+    this.#anchors = parseAnchors(options.trustAnchorsPem, (problem) => options.log.warn(problem));
+    if (this.#anchors.length === 0) throw new Error("no usable trust anchor");
+    this.ready = new Promise((resolve) => {
+      this.#becomeReady = resolve;
+    });
+  }
+
+  current(): Credentials | null {
+    return this.#current;
+  }
+
+  onChange(cb: (credentials: Credentials) => void): Unsubscribe {
+    this.#watches.add(cb);
+    return () => void this.#watches.delete(cb);
+  }
+
+  /** Renews until {@link stop}. */
+  async run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#attempt();
+      await this.#options.sleep(this.#delayMs(), signal);
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  #delayMs(): number {
+    const { minRefreshMs, maxRefreshMs, now } = this.#options;
+    const remaining = this.#current === null ? 0 : this.#current.validUntilMs - now();
+    return Math.max(minRefreshMs, Math.min(maxRefreshMs, remaining * REFRESH_AT));
+  }
+
+  async #attempt(): Promise<void> {
+    const { localName, trustAnchorsPem, keyPem, csr, log, now } = this.#options;
+    try {
+      const token = await this.#options.readToken();
+      if (token.length === 0) throw new Error("the token file is empty");
+      const response = await this.#options.certify({ identity: localName, token, certificateSigningRequest: csr });
+      if (!response.validUntil) throw new Error("the answer has no valid_until");
+      const validUntilMs = Number(response.validUntil.seconds) * 1000 + Math.floor(response.validUntil.nanos / 1e6);
+      const certificates = verifyChain({ chain: [response.leafCertificate, ...response.intermediateCertificates], anchors: this.#anchors, name: localName, nowMs: now() });
+      this.#current = { keyPem, certChainPem: certificates.map((certificate) => certificate.toString()).join(""), trustAnchorsPem, validUntilMs };
+    } catch (error) {
+      if (!this.#stop.signal.aborted) log.error("failed to obtain a certificate", { error: (error as Error).message });
+      return;
+    }
+    this.refreshes++;
+    log.info("certified identity", { id: localName });
+    for (const cb of [...this.#watches]) cb(this.#current as Credentials);
+    this.#becomeReady();
+  }
+}
