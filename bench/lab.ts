@@ -150,6 +150,8 @@ http {
   scgi_temp_path ${directory}/nginx-scgi;
   server {
     listen 8080 backlog=4096;
+    # For the chain without proxies.
+    listen 80 backlog=4096;
     location = / { return 200 "${ANSWER.replace("\n", "\\n")}"; }
     location = /1m { root ${directory}; }
   }

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Authority } from "./certificates.ts";
 import { Lab } from "./lab.ts";
-import { bodies, type Cell, memoryOf, rate, saturation, waitForAnswer } from "./measure.ts";
+import { bodies, type Cell, type Latency, latency, memoryOf, rate, saturation, waitForAnswer } from "./measure.ts";
 import { type Bound, costRow, FAIRLEAD, type Row, rowOf, table } from "./report.ts";
+import { median } from "./statistics.ts";
 import { envoy } from "./systems/envoy.ts";
 import { fairlead, fairleadExists } from "./systems/fairlead.ts";
 import { haproxy } from "./systems/haproxy.ts";
@@ -18,13 +19,38 @@ import { installEnvoy, installPrograms, root } from "./tools.ts";
 const SYSTEMS: readonly System[] = [fairlead, haproxy, nghttpx, envoy];
 const HAPROXY = haproxy.name;
 const ENVOY = envoy.name;
+const DIRECT = "direct";
 const RATE = 2000;
 /** Proxies of one node over which file pages are shared (goals P9). */
 const NODE_PROXIES = 20;
 
-type Plan = { readonly repeats: number; readonly saturationSeconds: number; readonly rateSeconds: number; readonly bodySeconds: number };
-const QUICK: Plan = { repeats: 3, saturationSeconds: 2, rateSeconds: 4, bodySeconds: 2 };
-const FULL: Plan = { repeats: 5, saturationSeconds: 6, rateSeconds: 10, bodySeconds: 5 };
+type Plan = {
+  readonly repeats: number;
+  readonly saturationSeconds: number;
+  readonly rateSeconds: number;
+  readonly bodySeconds: number;
+  readonly bodyRepeats: number;
+  readonly latencySeconds: number;
+  readonly latencyRepeats: number;
+};
+const QUICK: Plan = {
+  repeats: 3,
+  saturationSeconds: 2,
+  rateSeconds: 3,
+  bodySeconds: 2,
+  bodyRepeats: 2,
+  latencySeconds: 2,
+  latencyRepeats: 2,
+};
+const FULL: Plan = {
+  repeats: 5,
+  saturationSeconds: 6,
+  rateSeconds: 10,
+  bodySeconds: 5,
+  bodyRepeats: 5,
+  latencySeconds: 10,
+  latencyRepeats: 5,
+};
 
 const { values: flags } = parseArgs({
   options: {
@@ -154,7 +180,8 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
   const atRate = await interleave("2,000 rps", chains, plan.repeats, (chain) => rate(lab, chain, plan.rateSeconds, RATE));
   const afterRate = memories(chains);
   const saturated = await interleave("saturation", chains, plan.repeats, (chain) => saturation(lab, chain, plan.saturationSeconds));
-  const withBodies = await interleave("1 MB bodies", chains, Math.min(plan.repeats, 3), (chain) => bodies(lab, chain, plan.bodySeconds));
+  const late = await latencies(lab, chains, saturated, plan);
+  const withBodies = await interleave("1 MB bodies", chains, plan.bodyRepeats, (chain) => bodies(lab, chain, plan.bodySeconds));
   const afterBodies = memories(chains);
 
   const entries: Entry[] = [];
@@ -183,6 +210,16 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
     saturated,
   );
   cost({ id: "P2", what: "2,000 requests/s", unit, bar: [{ peer: ENVOY, max: 0.9 }], goal: [{ peer: HAPROXY, max: 0.9 }] }, atRate);
+  for (const quantile of ["p50", "p99", "p999"] as const) {
+    const about = {
+      id: "P5",
+      what: `added ${quantile.replace("999", "99.9")} at ${late.rate} rps`,
+      unit: "µs",
+      bar: [{ peer: HAPROXY, max: 1.5 }],
+      goal: [{ peer: HAPROXY, max: 1 }],
+    };
+    entries.push({ row: rowOf(about, late.added(quantile)), bar: about.bar, goal: about.goal });
+  }
   const megabyte = 1.048576;
   cost(
     {
@@ -199,6 +236,39 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
   size("P9", "memory, after 2,000 rps", afterRate, 20, 8);
   size("P9", "memory, after 1 MB bodies", afterBodies, 40, 20);
   return entries;
+}
+
+/** Latency over that of the same request without proxies, at half of what the slowest system can take. */
+async function latencies(
+  lab: Lab,
+  chains: ReadonlyMap<string, Chain>,
+  saturated: ReadonlyMap<string, readonly Cell[]>,
+  plan: Plan,
+): Promise<{ rate: number; added(quantile: "p50" | "p99" | "p999"): Record<string, number> }> {
+  const most = [...saturated.values()].map((cells) => median(cells.filter((cell) => cell.faults.length === 0).map((cell) => cell.rate)));
+  const requestsPerSecond = Math.max(100, Math.floor(Math.min(...most.filter(Number.isFinite)) / 200) * 100);
+  const pods = lab.pods("direct");
+  await lab.startServer(pods.server);
+  await Bun.sleep(500);
+  const all = new Map<string, Latency[]>();
+  for (let i = 0; i < plan.latencyRepeats; i++)
+    for (const [name, client, ip] of [
+      [DIRECT, pods.client, pods.server.ip] as const,
+      ...[...chains].map(([name, chain]) => [name, chain.client, chain.service] as const),
+    ]) {
+      const result = await latency(lab, client, ip, plan.latencySeconds, requestsPerSecond);
+      say(
+        `latency ${i + 1}/${plan.latencyRepeats}  ${name.padEnd(12)} ${Math.round(result.p50)} / ${Math.round(result.p99)} / ${Math.round(result.p999)} µs at ${requestsPerSecond} rps${result.faults.map((fault) => `  void: ${fault}`).join("")}`,
+      );
+      if (result.faults.length === 0) all.set(name, [...(all.get(name) ?? []), result]);
+    }
+  return {
+    rate: requestsPerSecond,
+    added(quantile) {
+      const of = (name: string): number => median((all.get(name) ?? []).map((result) => result[quantile]));
+      return Object.fromEntries([...chains.keys()].filter((name) => all.has(name)).map((name) => [name, of(name) - of(DIRECT)]));
+    },
+  };
 }
 
 function memories(chains: ReadonlyMap<string, Chain>): Record<string, number> {

@@ -1,7 +1,6 @@
 // The cells of the table: one system, one kind of load, one repeat.
 import { cpuMicros, type Memory, memory } from "./cost.ts";
-import type { Lab } from "./lab.ts";
-import { ANSWER } from "./lab.ts";
+import { ANSWER, type Lab, type Pod } from "./lab.ts";
 import { atRate, type LoadResult, saturate } from "./load.ts";
 import type { Chain } from "./systems/system.ts";
 
@@ -37,6 +36,15 @@ export function saturation(lab: Lab, chain: Chain, seconds: number): Promise<Cel
 
 export function rate(lab: Lab, chain: Chain, seconds: number, requestsPerSecond: number): Promise<Cell> {
   return charge(chain, () => atRate(lab, chain.client, chain.service, "/", seconds, requestsPerSecond));
+}
+
+/** Latency at a fixed rate, µs from the intended time of sending. */
+export type Latency = { readonly p50: number; readonly p99: number; readonly p999: number; readonly faults: readonly string[] };
+
+export async function latency(lab: Lab, client: Pod, ip: string, seconds: number, requestsPerSecond: number): Promise<Latency> {
+  const result = await atRate(lab, client, ip, "/", seconds, requestsPerSecond);
+  const { p50, p99, p999 } = result.latency ?? { p50: Number.NaN, p99: Number.NaN, p999: Number.NaN };
+  return { p50, p99, p999, faults: result.faults };
 }
 
 /** 1 MB answers on few connections: the server's file at `/1m`. */
