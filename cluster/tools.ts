@@ -42,6 +42,12 @@ export function clusterTools(): Tools {
   return { dir, kubectl: join(dir, "kubectl"), helm: join(dir, "helm") };
 }
 
+/** As {@link clusterTools}, but what PATH has is taken from there. */
+export async function tools({ path = process.env["PATH"] ?? "" }: { path?: string } = {}): Promise<Pick<Tools, "kubectl" | "helm">> {
+  const found = { kubectl: Bun.which("kubectl", { PATH: path }), helm: Bun.which("helm", { PATH: path }) };
+  return { kubectl: found.kubectl ?? clusterTools().kubectl, helm: found.helm ?? clusterTools().helm };
+}
+
 const endOfDirectory = 0x06054b50;
 const directoryEntry = 0x02014b50;
 
