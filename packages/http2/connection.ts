@@ -247,6 +247,7 @@ export abstract class Connection implements Engine, FrameSink {
     if (stream === undefined || (stream.flags & REMOTE_ENDED) !== 0) {
       this.#credit(length - content);
       // `dataPiece` drops the content and gives the connection's window back.
+      if (content === 0) this.withoutEffect();
       if (stream === undefined) this.#lateFrame(streamId, "DATA", false);
       else this.streamError(stream, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
       return;
