@@ -191,7 +191,7 @@ export class Controllers {
   }
 
   #add(controller: string, rest: string): void {
-    if (!this.#queue.add(`${controller}|${rest}`))
+    if (!this.#queue.add(`${controller}|${rest}`) && !this.#stopped)
       this.#options.log("warn", "work queue is full; the next resync will bring it", { key: `${controller}|${rest}` });
   }
 
