@@ -17,6 +17,8 @@ const roles: Record<string, () => Promise<Entry>> = {
 };
 
 const [name = "", ...args] = process.argv.slice(2);
-const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
+// `identity` is a role and a command. The role is started with long flags behind one dash, as all control-plane containers are.
+const isCommand = name === "identity" && !/^-[a-z]{2}/.test(args[0] ?? "");
+const role = Object.hasOwn(roles, name) && !isCommand ? roles[name] : undefined;
 const entry = role ? await role() : await import("./cli/main.ts");
 process.exit(await entry.main(role ? args : process.argv.slice(2), process.env));

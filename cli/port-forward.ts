@@ -16,7 +16,8 @@ export interface PortForward {
 const DATA = 0;
 const ERROR = 1;
 
-type Tunnel = { socket: WebSocket; queue: Uint8Array[]; open: boolean };
+type Bytes = Uint8Array<ArrayBuffer>;
+type Tunnel = { socket: WebSocket; open: boolean };
 
 /** `port` is the pod's. Listens at once; the tunnel is made per connection. */
 export function forwardPort({ client, namespace, pod, port }: { client: KubeClient; namespace: string; pod: string; port: number }): PortForward {
@@ -48,11 +49,11 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
     },
   });
   /** What a client sends before its tunnel stands; clients of this port send one request and wait. */
-  const early = new WeakMap<object, Uint8Array[]>();
+  const early = new WeakMap<object, Bytes[]>();
 
   function carry(local: Socket<Tunnel | undefined>, socket: WebSocket): void {
     socket.binaryType = "arraybuffer";
-    const tunnel: Tunnel = { socket, queue: [], open: false };
+    const tunnel: Tunnel = { socket, open: false };
     local.data = tunnel;
     // Each channel begins with the port's number in two bytes, RFC 6455 message or not.
     const preludes = [2, 2];
@@ -93,7 +94,7 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
   };
 }
 
-function channelFrame(bytes: Uint8Array): Uint8Array {
+function channelFrame(bytes: Uint8Array): Bytes {
   const frame = new Uint8Array(bytes.length + 1);
   frame[0] = DATA;
   frame.set(bytes, 1);

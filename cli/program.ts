@@ -58,10 +58,8 @@ export function buildProgram(io: Io): Command {
       .configureOutput({ writeOut: io.stdout, writeErr: () => {} })
       .configureHelp({ formatHelp: (shown, helper) => formatHelp(shown, helper) })
       .helpOption("-h, --help", `help for ${command.name()}`)
-      .helpCommand(command === program ? "help [command]" : false)
+      .helpCommand(command === program)
       .showSuggestionAfterError(false);
-    // Groups print their help and succeed, as the reference's do.
-    if (command.commands.length > 0 && command !== program) command.action(() => command.outputHelp());
     command.commands.forEach(visit);
   };
   visit(program);

@@ -17,6 +17,7 @@ const ENDPOINTS_TIMEOUT_MS = 15_000;
 
 export function diagnosticsCommand(io: Io): Command {
   const command = new Command("diagnostics").alias("dg").description("Commands used to diagnose Linkerd components");
+  command.action(() => command.outputHelp());
   command.addCommand(endpointsCommand(io));
   command.addCommand(proxyMetricsCommand(io));
   command.addCommand(controllerMetricsCommand(io));

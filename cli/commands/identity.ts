@@ -87,7 +87,7 @@ function handshake(port: number, serverName: string): Promise<Uint8Array[]> {
       socket.destroy();
       resolve(chain);
     });
-    socket.once("error", (error) => {
+    socket.once("error", (error: Error) => {
       clearTimeout(timer);
       reject(error);
     });
