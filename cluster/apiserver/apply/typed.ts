@@ -158,22 +158,30 @@ export function mergeTyped(live: unknown, config: unknown, type: TypeNode | unde
   const rights = [...itemsByEdge(config, list, "", false)];
   const leftMap = new Map(lefts);
   const rightMap = new Map(rights);
-  const done = new Set<string>();
   const result: unknown[] = [];
+  // Items of both, in the order of the config: live items out of that order wait for their turn.
+  const shared = rights.map(([edge]) => edge).filter((edge) => leftMap.has(edge));
+  const take = ([edge, item]: [string, unknown]) => {
+    result.push(mergeTyped(leftMap.get(edge), item, list.element()));
+    if (shared[0] === edge) shared.shift();
+  };
   let l = 0;
   let r = 0;
   while (l < lefts.length || r < rights.length) {
     const left = lefts[l];
     const right = rights[r];
-    if (left && done.has(left[0])) l++;
+    if (left && right && left[0] === right[0]) {
+      take(right);
+      l++;
+      r++;
+    } else if (left && rightMap.has(left[0]) && (!right || shared[0] !== left[0])) l++;
     else if (left && !rightMap.has(left[0])) {
       result.push(left[1]);
       l++;
     } else if (right) {
-      result.push(mergeTyped(leftMap.get(right[0]), right[1], list.element()));
-      done.add(right[0]);
+      take(right);
       r++;
-    } else l++;
+    }
   }
   return result;
 }
