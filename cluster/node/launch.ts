@@ -289,7 +289,7 @@ export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** File systems that hold no programs: nothing of them is shown to containers. */
+/** File systems that hold no programs, or other containers' files: nothing of them is shown to containers. */
 const pseudoFileSystems = new Set([
   "proc",
   "sysfs",
@@ -313,6 +313,7 @@ const pseudoFileSystems = new Set([
   "rpc_pipefs",
   "nfsd",
   "squashfs",
+  "overlay",
 ]);
 
 /**

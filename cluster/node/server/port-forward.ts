@@ -120,7 +120,7 @@ export class SpdyForwardSession implements Session {
       forward.socket = socket;
       for (const bytes of forward.early) socket.write(bytes);
       forward.early = [];
-      if (forward.isClientDone) socket.end();
+      if (forward.isClientDone || forward.isPodDone) socket.end();
       if (this.#link.isClosed) socket.destroy();
     } catch (error) {
       this.#spdy.data(
