@@ -11,8 +11,9 @@ export type Runtime = {
   readonly random: () => number;
 };
 
-export function createRuntime(): Runtime {
-  const flushQueue = new FlushQueue({ defer: (run) => void setImmediate(run) });
+/** @param onError a fault of the proxy itself, on one connection or timer; the rest goes on */
+export function createRuntime(onError: (error: unknown) => void): Runtime {
+  const flushQueue = new FlushQueue({ defer: (run) => void setImmediate(run), onError });
   let pending: ReturnType<typeof setTimeout> | undefined;
   const wheel = new TimerWheel({
     now: () => performance.now(),
@@ -20,6 +21,7 @@ export function createRuntime(): Runtime {
       clearTimeout(pending);
       pending = setTimeout(fire, Math.ceil(ms));
     },
+    onError,
   });
   return { flushQueue, clock: new TurnClock({ read: () => performance.now(), turnEnd: flushQueue }), wheel, random: Math.random };
 }

@@ -8,15 +8,18 @@ function world() {
   let fire: (() => void) | null = null;
   let at = 0;
   let wakes = 0;
+  const errors: unknown[] = [];
   const wheel = new TimerWheel({
     now: () => nowMs,
     schedule(run, ms) {
       fire = run;
       at = nowMs + ms;
     },
+    onError: (error) => void errors.push(error),
   });
   return {
     wheel,
+    errors,
     now: () => nowMs,
     get wakes() {
       return wakes;
@@ -85,6 +88,19 @@ test("an owner may stop and restart others of the same slot while it is told", (
   expect(fired).toEqual(["a"]);
   w.advance(50 + TICK_MS);
   expect(fired.slice(1).sort()).toEqual(["a", "c"]);
+});
+
+test("an owner that throws stops no other timer", () => {
+  const w = world();
+  let fired = 0;
+  new Timer(w.wheel, {
+    onTimer() {
+      throw new Error("broken");
+    },
+  }).start(10);
+  for (const ms of [10, 500]) new Timer(w.wheel, { onTimer: () => void fired++ }).start(ms);
+  w.advance(600);
+  expect([fired, w.errors.length]).toEqual([2, 1]);
 });
 
 test("the clock of a turn is read once", () => {

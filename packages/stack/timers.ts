@@ -8,6 +8,8 @@ const SLOTS = 512;
 export type WheelHost = {
   now(): number;
   schedule(fire: () => void, ms: number): void;
+  /** An owner threw; the other timers go on. */
+  onError(error: unknown): void;
 };
 
 /** Who is told. One owner may have several timers: it compares. */
@@ -123,7 +125,11 @@ export class TimerWheel {
       // An owner called before may have stopped or restarted this one.
       if (timer.next === null || timer.tick > this.#tick) continue;
       this.remove(timer);
-      timer.owner.onTimer(timer);
+      try {
+        timer.owner.onTimer(timer);
+      } catch (error) {
+        this.#host.onError(error);
+      }
     }
     due.length = 0;
   }

@@ -53,8 +53,9 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.#drains = options.drains;
     this.#onClose = options.onClose;
     this.engine = createServerEngine(options.engines, options.version, this, this);
-    this.#drains.add(this);
     this.start(options.initial);
+    // Not before: a drain must find the request that came with the first bytes.
+    if (!this.connection.closeReported) this.#drains.add(this);
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): Incoming {

@@ -11,6 +11,7 @@ import { Inbound, type InboundSettings } from "../inbound/index.ts";
 import { Outbound, type OutboundSettings } from "../outbound/index.ts";
 import { createRuntime } from "../runtime.ts";
 import type { DialContext } from "../tcp/dial.ts";
+import type { Telemetry } from "../telemetry.ts";
 import { TlsStore } from "../tls/index.ts";
 import { Listener } from "../transport/index.ts";
 import {
@@ -32,6 +33,8 @@ export type TestProxyOptions = {
   readonly dial?: Partial<DialContext>;
   readonly gatewaySuffix?: string;
   readonly admin?: AdminHandler;
+  /** Instead of the ledger. */
+  readonly telemetry?: Telemetry;
 };
 
 const BACKOFF = { minMs: 20, maxMs: 50, jitter: 0 };
@@ -52,7 +55,9 @@ export class TestProxy {
   inboundDst: SocketAddr | null = null;
 
   constructor(options: TestProxyOptions) {
-    const runtime = createRuntime();
+    const runtime = createRuntime((error) => {
+      throw error;
+    });
     const engines = createEngines({
       streamWindow: 65535,
       connectionWindow: 1048576,
@@ -95,7 +100,7 @@ export class TestProxy {
         localIps: new Set(),
         ...options.outbound,
       },
-      telemetry: fakeOutboundTelemetry(this.ledger),
+      telemetry: options.telemetry?.outbound ?? fakeOutboundTelemetry(this.ledger),
       originalDst: () => this.outboundDst,
     });
     const at = { ip: "127.0.0.1", port: 0, flushQueue: runtime.flushQueue, keepaliveMs: null };
@@ -119,7 +124,7 @@ export class TestProxy {
         allows: (name) => gatewaySuffix !== undefined && name.endsWith(gatewaySuffix),
       }),
       settings: { ...common, port, allowedIps: null, dispatchTimeoutMs: 300, cacheIdleMs: 20_000, poolIdleMs: 3000, ...options.inbound },
-      telemetry: fakeInboundTelemetry(this.ledger),
+      telemetry: options.telemetry?.inbound ?? fakeInboundTelemetry(this.ledger),
       originalDst: () => this.inboundDst ?? { ip: "127.0.0.1", port },
     });
     if (options.admin === undefined) this.adminListener = null;

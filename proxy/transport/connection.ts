@@ -143,6 +143,11 @@ export class Connection implements Flushable {
 
   // --- events of the socket ---
 
+  /** A handler threw. */
+  fault(error: Error): void {
+    this.#flushQueue.report(error);
+  }
+
   socketData(chunk: Uint8Array): void {
     this.counters?.read(chunk.length);
     this.handler.onData(chunk);
@@ -240,7 +245,11 @@ export const socketEvents = {
     if (socket.data?.socket === socket) socket.data.socketClose(errnoOf(error));
   },
   error(socket: Socket<Connection>, error: Error): void {
-    // `close` follows and ends the connection; the error's name is more telling than close's own.
-    if (socket.data?.socket === socket) socket.data.socketClose(errnoOf(error));
+    // The error's name is more telling than that of the close that follows. An exception of a handler comes here too, and
+    // nothing follows it: the socket is ended.
+    if (socket.data?.socket !== socket) return;
+    if (typeof (error as { code?: unknown }).code !== "string") socket.data.fault(error);
+    socket.data.socketClose(errnoOf(error));
+    socket.terminate();
   },
 } as const;

@@ -13,6 +13,7 @@ export class FlushQueue {
   #queue: Flushable[] = [];
   #spare: Flushable[] = [];
   readonly #defer: (run: () => void) => void;
+  readonly #onError: (error: unknown) => void;
   readonly #run = (): void => {
     const batch = this.#queue;
     // A flush may queue more (a peer's window opened): that goes out at the end of the next turn.
@@ -21,13 +22,24 @@ export class FlushQueue {
     for (let i = 0; i < batch.length; i++) {
       const item = batch[i] as Flushable;
       item.flushQueued = false;
-      item.flush();
+      try {
+        item.flush();
+      } catch (error) {
+        // A fault of one connection is not to be one of all.
+        this.#onError(error);
+      }
     }
     batch.length = 0;
   };
 
-  constructor(options: { defer: (run: () => void) => void }) {
+  constructor(options: { defer: (run: () => void) => void; onError?: (error: unknown) => void }) {
     this.#defer = options.defer;
+    this.#onError = options.onError ?? rethrow;
+  }
+
+  /** A fault of the proxy itself, on one connection. */
+  report(error: unknown): void {
+    this.#onError(error);
   }
 
   schedule(item: Flushable): void {
@@ -35,4 +47,10 @@ export class FlushQueue {
     item.flushQueued = true;
     if (this.#queue.push(item) === 1) this.#defer(this.#run);
   }
+}
+
+function rethrow(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

@@ -1,0 +1,198 @@
+// The proxy's composition, read top to bottom: configuration, mechanisms, identity, control, the two sides, their doors, drain
+// (spec proxy §1). `main` resolves with the exit status: 64 for a configuration that cannot be used, 1 when something cannot be
+// bound, 0 after a drained shutdown.
+import { formatSocketAddr, type SocketAddr } from "#addr";
+import { Log } from "#log";
+import { Registry } from "#metrics";
+import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
+import { type Config, matchesSuffix, parseConfig } from "./config/index.ts";
+import { type Control, createControl } from "./control/index.ts";
+import { DrainRegistry } from "./drain.ts";
+import { OutboundGateway } from "./gateway/index.ts";
+import { createEngines } from "./http/engines.ts";
+import { Certifier, loadKeyMaterial } from "./identity/index.ts";
+import { Admin } from "./inbound/admin.ts";
+import { Inbound } from "./inbound/index.ts";
+import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
+import { Outbound } from "./outbound/index.ts";
+import { createRuntime } from "./runtime.ts";
+import type { DialContext } from "./tcp/dial.ts";
+import { TlsStore } from "./tls/index.ts";
+import { type Connection, Listener, openOriginalDst } from "./transport/index.ts";
+
+type Env = Record<string, string | undefined>;
+
+const EXIT_CONFIG = 64;
+const EXIT_BIND = 1;
+/** How often a proxy that waits for its first certificate says so, ms. */
+const WAITING_LOG_MS = 15_000;
+
+export async function main(_args: string[], env: Env): Promise<number> {
+  const parsed = parseConfig(env);
+  if ("errors" in parsed) {
+    for (const error of parsed.errors) process.stderr.write(`ERROR ${error}\n`);
+    process.stderr.write("Invalid configuration\n");
+    return EXIT_CONFIG;
+  }
+  const { config } = parsed;
+  const log = new Log({ ...config.log, write: (line) => void process.stdout.write(line), uptimeMs: () => performance.now() });
+  for (const directive of log.invalid) process.stderr.write(`invalid log directive ignored: ${directive}\n`);
+  for (const warning of parsed.warnings) log.logger("linkerd::app").warn(warning);
+  try {
+    return await run(config, log);
+  } catch (error) {
+    log.logger("linkerd::app").error("cannot start", { error: error instanceof Error ? error.message : String(error) });
+    return EXIT_BIND;
+  }
+}
+
+async function run(config: Config, log: Log): Promise<number> {
+  const app = log.logger("linkerd::app");
+
+  // Mechanisms every part shares.
+  const fault = (error: unknown): void =>
+    app.error("internal error; the connection it happened on is lost", {
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  process.on("uncaughtException", fault);
+  process.on("unhandledRejection", fault);
+  const runtime = createRuntime(fault);
+  const engines = createEngines({ ...config.http2, now: () => performance.now(), wallMs: () => Date.now() });
+  const registry = new Registry();
+  const controlFamilies = new ResponseFamilies("control_", "control plane", config.metricsRetainIdleMs);
+  const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs });
+  telemetry.groupControl(controlFamilies);
+  const drains = new DrainRegistry();
+  const stop = shutdownSignal();
+
+  // Identity: the key stays, the certificate is renewed; connections take the newest one.
+  const certifier: Certifier | null =
+    config.identity === null ? null : createCertifier(config.identity, log, (request) => control.certify(request));
+  const tls =
+    certifier === null ? null : new TlsStore({ identity: certifier, onError: (message) => log.logger("linkerd::identity").error(message) });
+
+  // The control plane's word: where names are, who may call.
+  const control: Control = createControl({ config, runtime, engines, tls, families: controlFamilies, log });
+
+  // Both sides.
+  const dialing = (side: Config["inbound"] | Config["outbound"]): Omit<DialContext, "refusePort" | "refuseLoopback"> => ({
+    runtime,
+    tls,
+    timeoutMs: side.connectTimeoutMs,
+    keepaliveMs: side.connectKeepaliveMs,
+  });
+  const originalDst = originalDestination();
+  const shared = { queueCapacity: config.bufferCapacity };
+  const outboundLog = log.logger("linkerd::app::outbound");
+  const outbound = new Outbound({
+    runtime,
+    engines,
+    drains,
+    discovery: control.discovery,
+    telemetry: telemetry.outbound,
+    dial: { ...dialing(config.outbound), refusePort: null, refuseLoopback: true },
+    settings: { ...config.outbound, ...shared, ingress: config.ingress, localIps: config.inbound.allowedIps ?? new Set() },
+    originalDst,
+    log: (level, message, fields) => outboundLog.log(level, message, fields),
+  });
+  const inboundLog = log.logger("linkerd::app::inbound");
+  const inbound = new Inbound({
+    runtime,
+    engines,
+    drains,
+    tls,
+    policies: control.policies,
+    discovery: control.discovery,
+    telemetry: telemetry.inbound,
+    gateway: new OutboundGateway({
+      named: outbound.named,
+      localId: certifier?.localName ?? null,
+      allows: (name) => matchesSuffix(config.gatewaySuffixes, name),
+    }),
+    dial: { ...dialing(config.inbound), refusePort: config.inbound.listen.port, refuseLoopback: false },
+    settings: { ...config.inbound, ...shared, port: config.inbound.listen.port },
+    originalDst,
+    log: (level, message, fields) => inboundLog.log(level, message, fields),
+  });
+  registerProcessMetrics(registry, { identity: certifier });
+  let ready = certifier === null;
+  const admin = new Admin({
+    context: inbound.context,
+    handler: createAdminHandler({ registry, log, ready: () => ready, shutdown: stop.now }),
+    addr: () => config.admin,
+  });
+
+  // The doors: all bound before anything is served; the admin door opens at once, the others with the first certificate.
+  const door = (at: SocketAddr, keepaliveMs: number | null, onAccept: (connection: Connection) => void): Listener =>
+    new Listener({ ...at, flushQueue: runtime.flushQueue, keepaliveMs, onAccept });
+  const adminDoor = door(config.admin, null, (connection) => admin.accept(connection));
+  const inboundDoor = door(config.inbound.listen, config.inbound.acceptKeepaliveMs, (connection) => inbound.accept(connection));
+  const outboundDoor = door(config.outbound.listen, config.outbound.acceptKeepaliveMs, (connection) => outbound.accept(connection));
+  adminDoor.open();
+  app.info(`Admin interface on ${formatSocketAddr(config.admin)}`);
+  app.info(`Inbound interface on ${formatSocketAddr(config.inbound.listen)}`);
+  app.info(`Outbound interface on ${formatSocketAddr(config.outbound.listen)}`);
+  if (certifier !== null) app.info(`Local identity is ${certifier.localName}`);
+  app.info(`Destinations resolved via ${config.destination.service.addr.host}:${config.destination.service.addr.port}`);
+
+  void certifier?.run();
+  const waiting = setInterval(() => app.warn("Waiting for identity to be initialized..."), WAITING_LOG_MS);
+  await Promise.race([certifier?.ready ?? Promise.resolve(), stop.requested]);
+  clearInterval(waiting);
+  if (!stop.asked()) {
+    ready = true;
+    outboundDoor.open();
+    inboundDoor.open();
+  }
+
+  // Until someone asks for the end; then what is in progress is finished, without a deadline of our own (spec proxy §1.8).
+  await stop.requested;
+  app.info("shutting down", { connections: drains.size });
+  for (const listener of [inboundDoor, outboundDoor, adminDoor]) listener.stop();
+  await drains.drain();
+  certifier?.stop();
+  control.stop();
+  return 0;
+}
+
+function createCertifier(
+  config: NonNullable<Config["identity"]>,
+  log: Log,
+  certify: ConstructorParameters<typeof Certifier>[0]["certify"],
+): Certifier {
+  return new Certifier({
+    ...config,
+    ...loadKeyMaterial({ dir: config.dir, name: config.localName }),
+    readToken: () => Bun.file(config.tokenFile).bytes(),
+    certify,
+    now: () => Date.now(),
+    sleep: (ms, signal) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        signal.addEventListener("abort", () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      }),
+    log: log.logger("linkerd::identity"),
+  });
+}
+
+/** The kernel's word on where a connection was bound for. */
+function originalDestination(): (connection: Connection) => SocketAddr | null {
+  const read = openOriginalDst();
+  return ({ socket }) => read((socket as unknown as { fd: number }).fd, socket.remoteFamily === "IPv6" ? "IPv6" : "IPv4");
+}
+
+/** SIGTERM, SIGINT, or the admin port's word. */
+function shutdownSignal(): { readonly requested: Promise<void>; readonly asked: () => boolean; readonly now: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = false;
+  const now = (): void => {
+    asked = true;
+    resolve();
+  };
+  process.once("SIGTERM", now);
+  process.once("SIGINT", now);
+  return { requested: promise, asked: () => asked, now };
+}

@@ -1,0 +1,106 @@
+// A control plane out of one JSON file, for proxies that run as processes: `bun control-plane.ts FILE PORT` serves identity,
+// destination and policy in plain text on loopback. Messages stand in the file in protobuf's JSON; a change of the file is
+// sent to every watch.
+import { readFileSync, watch } from "node:fs";
+import { createServer } from "node:http2";
+import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Destination, DestinationProfileSchema, UpdateSchema } from "#api/destination_pb";
+import { CertifyResponseSchema, Identity } from "#api/identity_pb";
+import { InboundServerPolicies, ServerSchema } from "#api/inbound_pb";
+import { createCa, type SavedCa } from "./certificates.ts";
+
+export type ControlPlaneFile = {
+  readonly ca: SavedCa;
+  /** DestinationProfile by path; absent = InvalidArgument. */
+  readonly profiles: Record<string, JsonValue>;
+  /** Update by path; absent = InvalidArgument. */
+  readonly updates: Record<string, JsonValue>;
+  /** Server by port; absent = NotFound. */
+  readonly servers: Record<string, JsonValue>;
+};
+
+const [file = "", port = ""] = process.argv.slice(2);
+const read = (): ControlPlaneFile => JSON.parse(readFileSync(file, "utf8")) as ControlPlaneFile;
+let state = read();
+const waiting = new Set<() => void>();
+watch(file, () => {
+  try {
+    state = read();
+  } catch {
+    // Half written: the next event has the rest.
+    return;
+  }
+  for (const wake of [...waiting]) wake();
+});
+
+/** One message now, and one whenever its JSON changes. */
+async function* follow<T>(
+  find: () => JsonValue | undefined,
+  parse: (json: JsonValue) => T,
+  absent: Code,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  let sent = "";
+  while (!signal.aborted) {
+    const json = find();
+    if (json === undefined) throw new ConnectError("not in the file", absent);
+    const text = JSON.stringify(json);
+    if (text !== sent) {
+      sent = text;
+      yield parse(json);
+    }
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        waiting.delete(wake);
+        resolve();
+      };
+      waiting.add(wake);
+      signal.addEventListener("abort", wake);
+    });
+  }
+}
+
+const ca = await createCa("root", state.ca);
+const routes = (router: ConnectRouter): void => {
+  router.service(Identity, {
+    async certify(request) {
+      const { leaf, validUntilMs } = await ca.sign(request.certificateSigningRequest);
+      return create(CertifyResponseSchema, {
+        leafCertificate: leaf,
+        intermediateCertificates: [],
+        validUntil: timestampFromMs(validUntilMs),
+      });
+    },
+  });
+  router.service(Destination, {
+    get: (request, { signal }) =>
+      follow(
+        () => state.updates[request.path],
+        (json) => fromJson(UpdateSchema, json),
+        Code.InvalidArgument,
+        signal,
+      ),
+    getProfile: (request, { signal }) =>
+      follow(
+        () => state.profiles[request.path],
+        (json) => fromJson(DestinationProfileSchema, json),
+        Code.InvalidArgument,
+        signal,
+      ),
+  });
+  router.service(InboundServerPolicies, {
+    watchPort: (request, { signal }) =>
+      follow(
+        () => state.servers[request.port],
+        (json) => fromJson(ServerSchema, json),
+        Code.NotFound,
+        signal,
+      ),
+  });
+};
+
+const server = createServer(connectNodeAdapter({ routes }));
+server.listen(Number(port), "127.0.0.1", () => console.log("listening"));
