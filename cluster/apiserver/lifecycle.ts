@@ -1,4 +1,4 @@
-// What the server itself does after writes: it establishes CRDs and removes their objects, and fills in aggregated ClusterRoles.
+// What the server itself does after writes: it establishes CRDs and removes their objects, fills in aggregated ClusterRoles, and forgets old Events.
 import { cloneJson, equalJson, type Store } from "../store/index.ts";
 import { aggregatedRules, rbacBuckets } from "./auth/rbac.ts";
 import { cleanupFinalizer, crdBucket, isEstablished, nameConflict } from "./custom/crd.ts";
@@ -7,6 +7,9 @@ import type { ApiObject } from "./kinds/resource.ts";
 import { timestamp } from "./write.ts";
 
 const [clusterRoles] = rbacBuckets;
+/** Events are kept so long after they last happened, as in Kubernetes. */
+const eventLifeMs = 3_600_000;
+const eventSweepMs = 60_000;
 
 export interface LifecycleDeps {
   store: Store<ApiObject>;
@@ -22,6 +25,7 @@ export class Lifecycle {
   readonly #stops: (() => void)[] = [];
   readonly #draining = new Set<string>();
   #dirtyRoles = false;
+  #sweep: ReturnType<typeof setInterval> | undefined;
 
   constructor(deps: LifecycleDeps) {
     this.#deps = deps;
@@ -32,6 +36,7 @@ export class Lifecycle {
     const { store } = this.#deps;
     for (const crd of store.list(crdBucket)) this.#settle(crd.metadata.name as string);
     this.#aggregate();
+    this.#sweep = setInterval(() => this.expireEvents(), eventSweepMs);
     this.#stops.push(
       store.watch(clusterRoles, () => {
         if (this.#dirtyRoles) return;
@@ -47,7 +52,18 @@ export class Lifecycle {
   }
 
   stop(): void {
+    clearInterval(this.#sweep);
     for (const stop of this.#stops) stop();
+  }
+
+  /** Removes Events that are past their time. */
+  expireEvents(): void {
+    const { store, now } = this.#deps;
+    const oldest = now() - eventLifeMs;
+    for (const { metadata, series, lastTimestamp, eventTime } of [...store.list("events")]) {
+      const last = Date.parse(series?.lastObservedTime ?? lastTimestamp ?? eventTime ?? metadata.creationTimestamp ?? "");
+      if (last < oldest) store.delete({ bucket: "events", namespace: metadata.namespace ?? "", name: metadata.name as string });
+    }
   }
 
   /** After a CRD was written: conditions, accepted names, cleanup. */

@@ -121,6 +121,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     now,
     uid,
     services,
+    authorizeCreate({ info, user }) {
+      const { group, resource, namespace, name } = info;
+      const attributes: Attributes = { user, verb: "create", group, resource, subresource: "", namespace, name };
+      if (!authorizer.allows(attributes)) throw forbidden({ group, resource }, name, denial(attributes));
+    },
     onWrite: ({ resource }, object) => {
       if (resource.bucket === crdBucket) lifecycle?.crdWritten(object.metadata.name as string);
     },

@@ -44,6 +44,8 @@ export interface WriterDeps {
   now: () => number;
   uid: () => string;
   services: { forRequest(): ServiceAllocator };
+  /** May this request, though no POST, create the object? @throws {ApiError} 403 */
+  authorizeCreate: (call: Call) => void;
   /** Is called after an object whose deletion must be followed up was marked; see lifecycle.ts. */
   onWrite?: (served: Served, object: ApiObject) => void;
 }
@@ -173,6 +175,7 @@ export class WritePipeline {
       served.resource.strategy.createOnUpdate &&
       info.subresource === ""
     ) {
+      this.#deps.authorizeCreate(call);
       delete body.metadata.resourceVersion;
       return { object: await this.createObject(call, body, { dryRun }), created: true };
     }
@@ -271,6 +274,7 @@ export class WritePipeline {
             "uid mismatch: the provided object specified uid, and no existing object was found",
           );
         if (info.subresource !== "") throw notFound(groupResource(call), info.name);
+        this.#deps.authorizeCreate(call);
         delete config.metadata.resourceVersion;
         try {
           return { object: await this.createObject(call, merge(undefined), { dryRun, applied: true }), created: true };

@@ -136,6 +136,21 @@ describe("what they may", () => {
     await bind("b2", "edit", { kind: "ServiceAccount", name: "web", namespace: "default" });
     expect(await can("system:serviceaccount:default:web", "get", "servers", { group: "policy.linkerd.io" })).toBe(true);
   });
+  test("an apply that creates needs the right to create", async () => {
+    await role("patcher", [{ apiGroups: [""], resources: ["configmaps"], verbs: ["patch", "get"] }]);
+    await bind("b3", "patcher", { kind: "User", name: "pat" }, "default");
+    const apply = () =>
+      api.send("PATCH", "/api/v1/namespaces/default/configmaps/new?fieldManager=x", {
+        type: "application/apply-patch+yaml",
+        body: { apiVersion: "v1", kind: "ConfigMap" },
+        headers: { "impersonate-user": "pat" },
+      });
+    expect((await apply()).body.message).toBe(
+      'configmaps "new" is forbidden: User "pat" cannot create resource "configmaps" in API group "" in the namespace "default"',
+    );
+    await api.create({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "new", namespace: "default" } });
+    expect((await apply()).status).toBe(200);
+  });
   test("impersonation is a right of its own", async () => {
     const as = (user: string, options: object = {}) =>
       api.send("GET", "/api/v1/namespaces/default/pods/x", { headers: { "impersonate-user": user }, ...options });
