@@ -18,7 +18,8 @@ export async function install(): Promise<string> {
   const path = join(bin, `h2spec-${await version()}`);
   if (existsSync(path)) return path;
   const go = Bun.which("go");
-  if (go === null) throw new Error("needs Go 1.18 or newer to build h2spec: https://go.dev/doc/install, or the package golang-go of Debian and Ubuntu");
+  if (go === null)
+    throw new Error("needs Go 1.18 or newer to build h2spec: https://go.dev/doc/install, or the package golang-go of Debian and Ubuntu");
   mkdirSync(bin, { recursive: true });
   console.log("building h2spec ...");
   const build = Bun.spawn([go, "build", "-o", path, "github.com/summerwind/h2spec/cmd/h2spec"], {
