@@ -1,26 +1,10 @@
 // SPDY frames and port forwarding, against a client made of the same codec and zlib.
 import { afterEach, describe, expect, test } from "bun:test";
-import { constants, createDeflate, createInflate } from "node:zlib";
 import fc from "fast-check";
-import { Codec, decodeHeaders, encodeHeaders, maxControlBytes, maxHeaderBytes, SpdyServer, spdyDictionary } from "./spdy.ts";
+import { decodeHeaders, encodeHeaders, maxControlBytes, maxHeaderBytes, SpdyServer } from "./spdy.ts";
+import { SpdyClient as Client } from "./testing.ts";
 
 type Event = [string, ...unknown[]];
-
-class Client {
-  readonly deflater = new Codec(createDeflate({ dictionary: spdyDictionary, flush: constants.Z_SYNC_FLUSH }), 1 << 20);
-  readonly inflater = new Codec(createInflate({ dictionary: spdyDictionary, finishFlush: constants.Z_SYNC_FLUSH }), 1 << 20);
-  static frame(type: number, payload: Buffer, flags = 0): Buffer {
-    const header = Buffer.from([0x80, 3, 0, type, flags, payload.length >> 16, (payload.length >> 8) & 255, payload.length & 255]);
-    return Buffer.concat([header, payload]);
-  }
-  static data(id: number, text: string, isLast = false): Buffer {
-    return Buffer.concat([Buffer.from([0, 0, 0, id, isLast ? 1 : 0, 0, text.length >> 8, text.length & 255]), Buffer.from(text)]);
-  }
-  async syn(id: number, headers: Record<string, string>, flags = 0): Promise<Buffer> {
-    const prefix = Buffer.from([0, 0, 0, id, 0, 0, 0, 0, 0, 0]);
-    return Client.frame(1, Buffer.concat([prefix, await this.deflater.run(encodeHeaders(new Map(Object.entries(headers))))]), flags);
-  }
-}
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -41,7 +25,7 @@ function server() {
     write: (bytes) => written.push(Buffer.from(bytes)),
   });
   const client = new Client();
-  open.push(spdy, client.deflater, client.inflater);
+  open.push(spdy, client);
   return { spdy, events, written, client };
 }
 
