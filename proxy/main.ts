@@ -110,7 +110,7 @@ async function run(config: Config, log: Log): Promise<number> {
       allows: (name) => matchesSuffix(config.gatewaySuffixes, name),
     }),
     dial: { ...dialing(config.inbound), refusePort: config.inbound.listen.port, refuseLoopback: false },
-    settings: { ...config.inbound, ...shared, port: config.inbound.listen.port },
+    settings: { ...config.inbound, ...shared, port: config.inbound.listen.port, profileTimeoutMs: config.destination.profileTimeoutMs },
     originalDst,
     log: (level, message, fields) => inboundLog.log(level, message, fields),
   });

@@ -30,7 +30,7 @@ export function parseIpv4(text: string): number | null {
       digits = 0;
     } else if (c >= 48 && c <= 57) {
       if (digits > 0 && octet === 0) return null;
-      octet = (octet < 0 ? 0 : octet) * 10 + (c - 48);
+      octet = Math.max(octet, 0) * 10 + (c - 48);
       if (octet > 255) return null;
       digits++;
     } else return null;

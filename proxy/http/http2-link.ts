@@ -65,7 +65,7 @@ export class Http2Link {
   /** The connection, if it takes a request now. */
   get ready(): Http2Connection | null {
     const current = this.#current;
-    return current !== null && current.engine.ready ? current : null;
+    return current?.engine.ready ? current : null;
   }
 
   /** There is a connection, though it may have all the streams it is allowed. */

@@ -1,6 +1,6 @@
 // The route features of one request: metrics, timeout, retries (spec proxy §5). Only requests that match a route have one.
 import type { Fields } from "#http";
-import type { ReplayBuffer, RetryBudget } from "#retry";
+import type { RetryBudget } from "#retry";
 import { Timer } from "#stack";
 import type { Runtime } from "../runtime.ts";
 import { type ProxyError, responseTimeout } from "./errors.ts";

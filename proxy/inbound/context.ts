@@ -26,6 +26,8 @@ export type InboundSettings = {
   /** Idle time of HTTP/1 connections to the application. */
   readonly poolIdleMs: number;
   readonly maxIdleConnections: number;
+  /** How long requests wait for the profile of their name, ms. */
+  readonly profileTimeoutMs: number;
   readonly backoff: Backoff;
 };
 

@@ -60,7 +60,19 @@ class LogicalTarget {
 
   constructor(context: InboundContext, name: NameAddr | null, stack: InboundTargetStack) {
     this.stack = stack;
-    this.profile = name !== null && context.discovery.matchesProfileSuffix(name.name) ? new InboundProfile(context, name) : null;
+    this.profile =
+      name !== null && context.discovery.matchesProfileSuffix(name.name)
+        ? new InboundProfile(context, name, (exchange) => this.dispatch(exchange))
+        : null;
+  }
+
+  serve(exchange: Exchange): void {
+    if (this.profile === null || this.profile.admit(exchange)) this.dispatch(exchange);
+  }
+
+  dispatch(exchange: Exchange): void {
+    exchange.dispatcher = this.stack;
+    this.stack.dispatch(exchange);
   }
 
   close(): void {
@@ -130,10 +142,7 @@ export class InboundHttpService implements HttpService {
       request.memo = held;
     }
     held.touch(this.#context.runtime.clock.now());
-    const target = held.value;
-    target.profile?.attach(exchange);
-    exchange.dispatcher = target.stack;
-    target.stack.dispatch(exchange);
+    held.value.serve(exchange);
   }
 
   countError(connection: HttpServerConnection, error: ProxyError): void {

@@ -1,28 +1,73 @@
 // Inbound, a service profile only names routes and classifies responses (spec proxy §3.6 item 14).
 import { formatNameAddr } from "#addr";
 import { matchRoute, type Route } from "#profiles";
+import { Timer } from "#stack";
 import type { NameAddr, Profile, Unsubscribe } from "../contracts.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, Waiting } from "../http/exchange.ts";
 import { RouteRun, type RouteTarget } from "../http/route-run.ts";
 import type { InboundContext } from "./context.ts";
 
 const NO_RETRIES = { count() {}, countNoBudget() {} };
 
-export class InboundProfile {
+/**
+ * waiting ──first message, or the initial timeout──► settled. Requests wait while it is waiting; a profile that comes later is
+ * used from then on.
+ */
+export class InboundProfile implements Waiting {
   readonly #context: InboundContext;
   readonly #dst: string;
   readonly #unsubscribe: Unsubscribe;
+  readonly #resume: (exchange: Exchange) => void;
+  readonly #timer: Timer;
+  readonly #waiting = new Set<Exchange>();
+  #settled = false;
   #profile: Profile | null = null;
   #targets = new Map<Route, RouteTarget>();
 
-  constructor(context: InboundContext, name: NameAddr) {
+  /** @param resume sends on a request that waited */
+  constructor(context: InboundContext, name: NameAddr, resume: (exchange: Exchange) => void) {
     this.#context = context;
     this.#dst = formatNameAddr(name);
-    // Requests do not wait for it: the first ones may go without route metrics.
+    this.#resume = resume;
+    this.#timer = new Timer(context.runtime.wheel, this);
+    this.#timer.start(context.settings.profileTimeoutMs);
     this.#unsubscribe = context.discovery.profile(this.#dst, (profile) => {
       this.#profile = profile !== null && profile.fqn !== null ? profile : null;
       this.#targets = new Map();
+      this.#settle();
     });
+  }
+
+  /** False: the request waits and is resumed later. */
+  admit(exchange: Exchange): boolean {
+    if (this.#settled || this.#waiting.size >= this.#context.settings.queueCapacity) {
+      this.attach(exchange);
+      return true;
+    }
+    this.#waiting.add(exchange);
+    exchange.waiting = this;
+    return false;
+  }
+
+  cancel(exchange: Exchange): void {
+    this.#waiting.delete(exchange);
+  }
+
+  onTimer(): void {
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#timer.stop();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const exchange of waiting) {
+      exchange.waiting = null;
+      this.attach(exchange);
+      this.#resume(exchange);
+    }
   }
 
   /** Gives the request its route, if one matches. */
@@ -50,6 +95,7 @@ export class InboundProfile {
   }
 
   close(): void {
+    this.#settle();
     this.#unsubscribe();
   }
 }

@@ -190,7 +190,7 @@ test("inbound, a profile names routes and no more", async () => {
     }
     await client.until((text) => statuses(text).length > i);
   }
-  expect(b.ledger.sum("inbound", "route", `${NAME}:80`, "request")).toBeGreaterThanOrEqual(1);
+  expect(b.ledger.sum("inbound", "route", `${NAME}:80`, "request")).toBe(2);
   expect(a.ledger.sum("outbound", "route")).toBe(0);
 });
 

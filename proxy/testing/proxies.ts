@@ -123,7 +123,16 @@ export class TestProxy {
         localId: options.identity?.localName ?? null,
         allows: (name) => gatewaySuffix !== undefined && name.endsWith(gatewaySuffix),
       }),
-      settings: { ...common, port, allowedIps: null, dispatchTimeoutMs: 300, cacheIdleMs: 20_000, poolIdleMs: 3000, ...options.inbound },
+      settings: {
+        ...common,
+        port,
+        allowedIps: null,
+        dispatchTimeoutMs: 300,
+        cacheIdleMs: 20_000,
+        poolIdleMs: 3000,
+        profileTimeoutMs: 20,
+        ...options.inbound,
+      },
       telemetry: options.telemetry?.inbound ?? fakeInboundTelemetry(this.ledger),
       originalDst: () => this.inboundDst ?? { ip: "127.0.0.1", port },
     });
