@@ -50,11 +50,11 @@ export function startKubeletServer({
   rmSync(path, { force: true });
   const server = Bun.serve<SocketData>({
     unix: path,
+    // Followed logs may be silent for long. The types do not know it, but Bun has this limit on UNIX sockets too, and no other way to lift it.
+    ...({ idleTimeout: 0 } as object),
     maxRequestBodySize: 1 << 20,
     fetch: async (request, self) => {
       try {
-        // Followed logs may be silent for long.
-        self.timeout(request, 0);
         return await route(agent, request, self as Server<SocketData>);
       } catch (error) {
         if (error instanceof HttpError) return new Response(error.message, { status: error.status });
