@@ -75,12 +75,15 @@ export class Registry {
       const name = crd.metadata.name as string;
       const before = this.#custom.get(name);
       // A status change keeps the resource, and with it the caches of its types.
-      next.set(
-        name,
-        before && before.crd.metadata.generation === crd.metadata.generation && before.crd.metadata.uid === crd.metadata.uid
-          ? before
-          : { crd, resource: customResource(crd, this.#metaType) },
-      );
+      if (before && before.crd.metadata.generation === crd.metadata.generation && before.crd.metadata.uid === crd.metadata.uid) {
+        next.set(name, before);
+        continue;
+      }
+      try {
+        next.set(name, { crd, resource: customResource(crd, this.#metaType) });
+      } catch {
+        // Validation lets no such definition in; one that is there all the same is not served, and the others are.
+      }
     }
     this.#custom = next;
     this.#index();

@@ -5,8 +5,15 @@ import type { ApiObject, TablePrinter } from "../kinds/resource.ts";
 export type IncludeObject = "None" | "Metadata" | "Object";
 
 export function tableRow(object: ApiObject, printer: TablePrinter, nowMs: number, include: IncludeObject): Record<string, unknown> {
+  let cells: unknown[];
+  try {
+    cells = printer.cells(object, nowMs);
+  } catch {
+    // An object of a shape nobody thought of must not cost the others their rows.
+    cells = printer.columns.map(({ format }) => (format === "name" ? object.metadata.name : "<invalid>"));
+  }
   return {
-    cells: printer.cells(object, nowMs),
+    cells,
     ...(include === "None" ? {} : { object: include === "Object" ? object : partialMetadata(object) }),
   };
 }

@@ -3,6 +3,7 @@ import type { ApiObject } from "../kinds/resource.ts";
 import { age, humanDuration } from "./duration.ts";
 import { evaluate, JsonPathError, maxSteps, parseJsonPath } from "./json-path.ts";
 import { printers } from "./printers.ts";
+import { tableRow } from "./render.ts";
 
 const second = 1000;
 const minute = 60 * second;
@@ -231,6 +232,10 @@ describe("rows", () => {
         type: "Normal",
       }),
     ).toMatchObject({ "Last Seen": "60s", Object: "pod/p", Message: "up", Count: "1" });
+  });
+  test("an object of an impossible shape costs only its own row", () => {
+    const pod = { metadata: { name: "odd" }, status: { containerStatuses: 7 } } as unknown as ApiObject;
+    expect(tableRow(pod, printers["Pod"] as never, now, "None")["cells"]).toEqual(["odd", ...Array(8).fill("<invalid>")]);
   });
   test("no object, however empty, breaks a row", () => {
     for (const kind of Object.keys(printers)) expect(() => row(kind, {})).not.toThrow();
