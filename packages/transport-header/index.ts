@@ -1,7 +1,6 @@
 // The header a proxy writes at the head of a direct connection, telling where its bytes are bound (spec proxy §3.4). Pure.
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { parseDnsName } from "#addr";
-import { HeaderSchema } from "#api/transport_pb";
+import { decodeMessage, encodeMessage } from "./message.ts";
 
 /** ALPN protocol both sides must agree on before a header is sent. */
 export const TRANSPORT_ALPN = "transport.l5d.io/v1";
@@ -32,14 +31,7 @@ const NEED_MORE: Decoded = { kind: "need-more" };
 export function encodeTransportHeader(header: TransportHeader): Uint8Array {
   if (!Number.isInteger(header.port) || header.port < 1 || header.port > 65535)
     throw new RangeError(`transport header: port ${header.port} is not 1..65535`);
-  const message = toBinary(
-    HeaderSchema,
-    create(HeaderSchema, {
-      port: header.port,
-      name: header.name ?? "",
-      ...(header.protocol === null ? {} : { sessionProtocol: { kind: { case: header.protocol, value: {} } } }),
-    }),
-  );
+  const message = encodeMessage({ ...header, name: header.name ?? "" });
   const out = new Uint8Array(PREFIX_BYTES + message.length);
   out.set(PREFACE);
   new DataView(out.buffer).setUint32(PREFACE.length, message.length);
@@ -56,12 +48,8 @@ export function decodeTransportHeader(bytes: Uint8Array): Decoded {
   if (length > MAX_HEADER_BYTES) return { kind: "invalid", reason: `transport header of ${length} bytes exceeds ${MAX_HEADER_BYTES}` };
   const consumed = PREFIX_BYTES + length;
   if (bytes.length < consumed) return NEED_MORE;
-  let message: ReturnType<typeof fromBinary<typeof HeaderSchema>>;
-  try {
-    message = fromBinary(HeaderSchema, bytes.subarray(PREFIX_BYTES, consumed));
-  } catch {
-    return { kind: "invalid", reason: "transport header is not a valid message" };
-  }
+  const message = decodeMessage(bytes.subarray(PREFIX_BYTES, consumed));
+  if (message === null) return { kind: "invalid", reason: "transport header is not a valid message" };
   if (message.port < 1 || message.port > 65535)
     return { kind: "invalid", reason: `transport header: port ${message.port} is not 1..65535` };
   let name: string | null = null;
@@ -69,6 +57,5 @@ export function decodeTransportHeader(bytes: Uint8Array): Decoded {
     name = parseDnsName(message.name);
     if (name === null) return { kind: "invalid", reason: "transport header: name is not a DNS name" };
   }
-  const kind = message.sessionProtocol?.kind.case ?? null;
-  return { kind: "header", header: { port: message.port, name, protocol: kind }, consumed };
+  return { kind: "header", header: { port: message.port, name, protocol: message.protocol }, consumed };
 }

@@ -1,6 +1,10 @@
 // Wire form of the transport header (spec proxy §3.4, §17 cases 13 and 15).
 import { expect, test } from "bun:test";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { type Header, HeaderSchema } from "#api/transport_pb";
 import { decodeTransportHeader, encodeTransportHeader, MAX_HEADER_BYTES, type TransportHeader } from "./index.ts";
+import { decodeMessage, encodeMessage } from "./message.ts";
 
 const PREFACE = "7472616e73706f72742e6c35642e696f2f76310d0a0d0a";
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -45,4 +49,49 @@ test("what is refused", () => {
   }
   expect(decodeTransportHeader(raw("", MAX_HEADER_BYTES)).kind).toBe("need-more");
   expect(() => encodeTransportHeader({ port: 0, name: null, protocol: null })).toThrow(RangeError);
+});
+
+test("the message is the one the schema describes", () => {
+  const protocols = [null, "http1", "http2"] as const;
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 65535 }),
+      fc.constantFrom("", "a", "web.ns.svc.cluster.local"),
+      fc.constantFrom(...protocols),
+      (port, name, protocol) => {
+        const schema: Header = create(HeaderSchema, {
+          port,
+          name,
+          ...(protocol === null ? {} : { sessionProtocol: { kind: { case: protocol, value: {} } } }),
+        });
+        expect(encodeMessage({ port, name, protocol })).toEqual(toBinary(HeaderSchema, schema));
+      },
+    ),
+  );
+});
+
+test("any bytes are answered: a message or a refusal, cut anywhere too", () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 24 }),
+    fc.array(fc.constantFrom(0, 1, 2, 8, 10, 18, 26, 128, 255), { maxLength: 12 }).map((a) => Uint8Array.from(a)),
+  );
+  fc.assert(
+    fc.property(bytes, (input) => {
+      const read = decodeMessage(input);
+      if (read === null) return;
+      expect(Number.isInteger(read.port)).toBe(true);
+      expect([null, "http1", "http2"]).toContain(read.protocol);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("unknown fields are skipped, the last of repeated ones wins", () => {
+  const unknown = [0x20, 7, 0x29, 1, 2, 3, 4, 5, 6, 7, 8, 0x32, 2, 9, 9, 0x3d, 1, 2, 3, 4];
+  const bytes = Uint8Array.from([...unknown, 0x08, 1, 0x1a, 2, 0x0a, 0, 0x08, 80, 0x1a, 2, 0x12, 0]);
+  expect(decodeMessage(bytes)).toEqual({ port: 80, name: "", protocol: "http2" });
+  const schema = fromBinary(HeaderSchema, bytes);
+  expect([schema.port, schema.sessionProtocol?.kind.case]).toEqual([80, "http2"]);
+  for (const bad of [[0x00, 1], [0x0b], [0x08], [0x12, 5, 1], [0x1a, 2, 0x0a, 5], [0x29, 1]])
+    expect(decodeMessage(Uint8Array.from(bad))).toBeNull();
 });
