@@ -58,8 +58,7 @@ function routeMistakes(check: Check, route: unknown, at: string): void {
 }
 
 function requestMistakes(check: Check, match: unknown, at: string, depth: number): void {
-  if (depth > maxConditionDepth) return check.add(at, `nested deeper than ${maxConditionDepth}`);
-  if (!check.record(match, at)) return;
+  if (!check.depth(depth, at) || !check.record(match, at)) return;
   check.fields(match, at, ["all", "any", "not", "method", "pathRegex"]);
   for (const field of ["method", "pathRegex"])
     if (match[field] !== undefined && typeof match[field] !== "string") check.add(`${at}.${field}`, "expected a string");
@@ -73,8 +72,7 @@ function requestMistakes(check: Check, match: unknown, at: string, depth: number
 }
 
 function responseMistakes(check: Check, match: unknown, at: string, depth: number): void {
-  if (depth > maxConditionDepth) return check.add(at, `nested deeper than ${maxConditionDepth}`);
-  if (!check.record(match, at)) return;
+  if (!check.depth(depth, at) || !check.record(match, at)) return;
   check.fields(match, at, ["all", "any", "not", "status"]);
   combined(check, match, at, depth, responseMistakes);
   const { status } = match;
@@ -132,6 +130,12 @@ class Check {
     for (const name of Object.keys(value)) if (!known.includes(name)) this.add(at === "" ? name : `${at}.${name}`, "unknown field");
   }
 
+  /** False beyond the bound of nesting. */
+  depth(depth: number, at: string): boolean {
+    if (depth > maxConditionDepth) this.add(at, `nested deeper than ${maxConditionDepth}`);
+    return depth <= maxConditionDepth;
+  }
+
   record(value: unknown, at: string): value is Raw {
     if (isRecord(value)) return true;
     this.add(at, "expected a mapping");
@@ -140,8 +144,8 @@ class Check {
 
   list(value: unknown, at: string, each: (item: unknown, at: string) => void): void {
     if (value === undefined || value === null) return;
-    if (!Array.isArray(value)) return this.add(at, "expected a list");
-    value.forEach((item: unknown, i) => each(item, `${at}[${i}]`));
+    if (!Array.isArray(value)) this.add(at, "expected a list");
+    else for (const [i, item] of value.entries()) each(item, `${at}[${i}]`);
   }
 
   boolean(value: unknown, at: string): void {
