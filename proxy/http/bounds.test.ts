@@ -21,8 +21,9 @@ const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ndate: now\r\n\r\nok";
 async function scene(
   outbound: TestProxyOptions["outbound"] = {},
   endpoints = true,
+  more: Partial<TestProxyOptions> = {},
 ): Promise<{ proxy: TestProxy; app: RawServer; dial: () => Promise<Raw> }> {
-  const proxy = new TestProxy({ identity: null, outbound });
+  const proxy = new TestProxy({ identity: null, outbound: outbound ?? {}, ...more });
   const app = await serveRaw();
   cleanup.push(() => {
     proxy.stop();
@@ -103,6 +104,22 @@ test("idle connections to an endpoint: kept up to the bound, for the idle time",
   servers[0]?.write(OK);
   await servers[0]?.closed;
   expect(app.accepted).toBe(2);
+});
+
+test("a head that drips in is not waited for without end; a connection that is merely idle is", async () => {
+  const { app, dial } = await scene({}, true, { headTimeoutMs: 40 });
+  const slow = await dial();
+  slow.write("GET / HTTP/1.1\r\nHost: web.ns\r\n");
+  expect(await slow.closed).toBe("");
+  const idle = await dial();
+  for (let i = 0; i < 2; i++) {
+    idle.write(GET);
+    const server = i === 0 ? await app.accept() : null;
+    if (server) server.socket.on("data", () => server.write(OK));
+    if (server?.text().includes("\r\n\r\n")) server.write(OK);
+    await idle.until((text) => text.split("\r\n\r\nok").length > i + 1);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+  }
 });
 
 test("a request on a connection that the server has just closed goes on another", async () => {

@@ -9,7 +9,12 @@ export type HttpEngines = {
   readonly responses: ReturnType<typeof responseHeadCache>;
   readonly date: HttpDate;
   readonly http2: Http2Options;
+  /** How long a client may take for a request head it has begun, ms: a connection that drips bytes is not kept (slow loris). */
+  readonly headTimeoutMs: number;
 };
+
+/** Generous to slow links, finite for attackers. */
+export const HEAD_TIMEOUT_MS = 30_000;
 
 export type HttpEnginesOptions = {
   /** `LINKERD2_PROXY_HTTP2_INITIAL_STREAM_WINDOW_SIZE`, bytes. */
@@ -20,6 +25,8 @@ export type HttpEnginesOptions = {
   readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
+  /** Default {@link HEAD_TIMEOUT_MS}. */
+  readonly headTimeoutMs?: number;
 };
 
 export function createEngines(options: HttpEnginesOptions): HttpEngines {
@@ -27,6 +34,7 @@ export function createEngines(options: HttpEnginesOptions): HttpEngines {
     requests: requestHeadCache(),
     responses: responseHeadCache(),
     date: new HttpDate({ now: options.wallMs }),
+    headTimeoutMs: options.headTimeoutMs ?? HEAD_TIMEOUT_MS,
     http2: {
       initialStreamWindow: options.streamWindow,
       initialConnectionWindow: options.connectionWindow,

@@ -1,6 +1,7 @@
 // One HTTP connection of a client: its engine, the exchanges on it, its end.
 import type { Incoming, RequestHandler, RequestHead, ResponseHead, ServerEngine, ServerStream } from "#http";
 import { Http1Server } from "#http1";
+import { Timer } from "#stack";
 import type { DrainRegistry } from "../drain.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Connection, forward } from "../transport/index.ts";
@@ -44,6 +45,8 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   readonly #service: HttpService;
   readonly #drains: DrainRegistry;
   readonly #onClose: () => void;
+  readonly #headTimeoutMs: number;
+  #headTimer: Timer | null = null;
   #tunnelled = false;
 
   constructor(options: HttpServerOptions) {
@@ -52,10 +55,27 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.#service = options.service;
     this.#drains = options.drains;
     this.#onClose = options.onClose;
+    this.#headTimeoutMs = options.engines.headTimeoutMs;
     this.engine = createServerEngine(options.engines, options.version, this, this);
     this.start(options.initial);
+    this.#watchHead();
     // Not before: a drain must find the request that came with the first bytes.
     if (!this.connection.closeReported) this.#drains.add(this);
+  }
+
+  override onData(chunk: Uint8Array): void {
+    super.onData(chunk);
+    this.#watchHead();
+  }
+
+  /** A head that has begun must end in time. */
+  #watchHead(): void {
+    if (!(this.engine instanceof Http1Server)) return;
+    if (!this.engine.readingHead) this.#headTimer?.stop();
+    else if (this.#headTimer?.running !== true) {
+      this.#headTimer ??= new Timer(this.runtime.wheel, { onTimer: () => this.abort() });
+      this.#headTimer.start(this.#headTimeoutMs);
+    }
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): Incoming {
@@ -121,6 +141,7 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   }
 
   #gone(): void {
+    this.#headTimer?.stop();
     this.#drains.delete(this);
     this.#onClose();
   }

@@ -35,6 +35,7 @@ export type TestProxyOptions = {
   readonly admin?: AdminHandler;
   /** Instead of the ledger. */
   readonly telemetry?: Telemetry;
+  readonly headTimeoutMs?: number;
 };
 
 const BACKOFF = { minMs: 20, maxMs: 50, jitter: 0 };
@@ -63,6 +64,7 @@ export class TestProxy {
       connectionWindow: 1048576,
       now: () => performance.now(),
       wallMs: () => Date.now(),
+      ...(options.headTimeoutMs === undefined ? {} : { headTimeoutMs: options.headTimeoutMs }),
     });
     const tls =
       options.identity === null ? null : new TlsStore({ identity: options.identity, onError: (message) => console.error(message) });
