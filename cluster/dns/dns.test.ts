@@ -180,6 +180,38 @@ describe("server", () => {
     expect(answers.map((one) => (one as unknown as { rcode: string }).rcode)).toEqual(["NOERROR", "NXDOMAIN"]);
   });
 
+  test("queries wait until the server is ready", async () => {
+    const ready = Promise.withResolvers<void>();
+    let asked = 0;
+    const early = await startDnsServer({
+      host: "127.0.0.1",
+      ready: ready.promise,
+      resolve: (name, type) => {
+        asked++;
+        return resolve(name, type);
+      },
+    });
+    const socket = createSocket("udp4");
+    const answers: Packet[] = [];
+    const both = new Promise<void>((done) => {
+      socket.on("message", (message) => {
+        answers.push(dnsPacket.decode(message));
+        if (answers.length === 2) done();
+      });
+    });
+    for (const id of [1, 2])
+      await new Promise((done) => socket.send(query("web.shop.svc.cluster.local", "A", { id }), early.port, "127.0.0.1", done));
+    const tcp = connect(early.port, "127.0.0.1");
+    await new Promise((done) => tcp.once("connect", done));
+    expect(asked).toBe(0);
+    ready.resolve();
+    await both;
+    expect(answers.map(({ id }) => id).sort()).toEqual([1, 2]);
+    socket.close();
+    tcp.destroy();
+    await early.close();
+  });
+
   test("a message longer than a query may be ends the connection", async () => {
     const socket = connect(server.port, "127.0.0.1");
     await new Promise((done) => {

@@ -10,6 +10,8 @@ export interface DnsServerOptions {
   /** 0: any port free for both UDP and TCP. */
   port?: number;
   resolve: (name: string, type: string) => Answer;
+  /** Queries that come before this resolves are answered then: a name that is not known yet must not be denied. */
+  ready?: Promise<void>;
 }
 
 export interface DnsServer {
@@ -21,16 +23,22 @@ export interface DnsServer {
 const idleMs = 10_000;
 /** Connections over TCP at one time; further ones are closed at once. */
 const maxConnections = 256;
+/** Queries that wait for the server to be ready. */
+export const maxHeld = 1_024;
 /** UDP and TCP need the same number: with port 0 it may take several tries. */
 const maxPortTries = 16;
 
 /** @throws {Error} when the address or port cannot be had. */
-export async function startDnsServer({ host, port = 0, resolve }: DnsServerOptions): Promise<DnsServer> {
+export async function startDnsServer({ host, port = 0, resolve, ready }: DnsServerOptions): Promise<DnsServer> {
+  const gate = new Gate(ready);
   for (let attempt = 1; ; attempt++) {
     const udp = createSocket("udp4");
+    let isClosed = false;
     udp.on("message", (message, sender) => {
-      const answer = respond(message, resolve, "udp");
-      if (answer) udp.send(answer, sender.port, sender.address, () => {});
+      gate.run(() => {
+        const answer = respond(message, resolve, "udp");
+        if (answer && !isClosed) udp.send(answer, sender.port, sender.address, () => {});
+      });
     });
     await new Promise<void>((done, fail) => {
       udp.once("error", fail);
@@ -44,7 +52,7 @@ export async function startDnsServer({ host, port = 0, resolve }: DnsServerOptio
     const sockets = new Set<Socket>();
     const tcp = createServer((socket) => {
       sockets.add(socket);
-      serveTcp(socket, resolve);
+      gate.run(() => serveTcp(socket, resolve));
       socket.on("close", () => sockets.delete(socket));
       if (sockets.size > maxConnections) socket.destroy();
     });
@@ -61,10 +69,32 @@ export async function startDnsServer({ host, port = 0, resolve }: DnsServerOptio
     return {
       port: chosen,
       close: async () => {
+        isClosed = true;
         for (const socket of sockets) socket.destroy();
         await Promise.all([new Promise<void>((done) => udp.close(() => done())), new Promise<void>((done) => tcp.close(() => done()))]);
       },
     };
+  }
+}
+
+/** Lets calls through once a promise has resolved, those that came before in their order. */
+class Gate {
+  #held: (() => void)[] | undefined;
+
+  constructor(ready: Promise<void> | undefined) {
+    if (!ready) return;
+    this.#held = [];
+    void ready.then(() => {
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      for (const call of held) call();
+    });
+  }
+
+  /** One too many is dropped: the client asks again. */
+  run(call: () => void): void {
+    if (!this.#held) call();
+    else if (this.#held.length < maxHeld) this.#held.push(call);
   }
 }
 

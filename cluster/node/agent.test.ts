@@ -279,13 +279,23 @@ describe.skipIf(!canRunPods)("agent", () => {
     for (const name of ["stays", "goes"]) await create(name, "trap 'exit 0' TERM; while :; do sleep 0.1; done");
     await until("both", () => ["stays", "goes"].every((name) => pod(name)?.status?.phase === "Running"));
     const before = pod("stays")?.status?.containerStatuses?.[0]?.containerID;
+    const port = async () =>
+      (
+        await client.get<KubeObject & { ports?: { port: number }[] }>({
+          ...Resources.endpointSlices,
+          namespace: "kube-system",
+          name: "kube-dns-node",
+        })
+      ).ports?.[0]?.port;
+    const dnsPort = await port();
     await kubelet.close();
     await agent.stop();
     await client.delete({ ...Resources.pods, namespace: "default", name: "goes" }, { gracePeriodSeconds: 0 });
     await until("its removal", () => pod("goes") === undefined);
     await startAgent();
     while (namespacesOf(cluster).some((name) => name.includes(".goes."))) await new Promise((resolve) => setTimeout(resolve, 10));
-    expect((await exec("stays", ["echo", "here"])).stdout).toBe("here\n");
+    expect((await exec("stays", ["getent", "hosts", "kubernetes.default"])).stdout).toContain(`10.208.${third}.1 `);
+    expect(await port()).toBe(dnsPort);
     expect(pod("stays")?.status?.containerStatuses?.[0]).toMatchObject({ containerID: before, restartCount: 0 });
   });
 });

@@ -90,10 +90,8 @@ export class NodeAgent {
     const { stateDir, clusterDns = "10.96.0.10", clusterDomain = "cluster.local", log } = this.#options;
     const network = await ensureNodeNetwork(this.#options.network);
     this.#network = network;
-    this.#dns = await startDnsServer({
-      host: network.hostAddress,
-      resolve: (name, type) => this.#currentZone(clusterDomain).resolve(name, type),
-    });
+    const synced = Promise.withResolvers<void>();
+    this.#dns = await this.#startDns(network.hostAddress, clusterDomain, synced.promise);
     log("info", `DNS on ${network.hostAddress}:${this.#dns.port}, served as ${clusterDns}:53`);
     const follow = <T extends KubeObject>(resource: (typeof Resources)[keyof typeof Resources]) => {
       const informer = new Informer<T>({
@@ -145,6 +143,7 @@ export class NodeAgent {
       now: this.#now,
     };
     await Promise.all([services.synced, slices.synced, configMaps.synced, secrets.synced, namespaces.synced, pods.synced]);
+    synced.resolve();
     this.#proxy.changed();
     void keepNode({
       client: this.#client,
@@ -172,13 +171,12 @@ export class NodeAgent {
       for (const pod of pods.store.list() as unknown as NodePod[]) this.#schedule(pod);
     });
     for (const informer of [configMaps, secrets]) {
-      informer.onChange(({ object, type }) => {
+      informer.onChange(({ object }) => {
         const kind = informer === (configMaps as unknown) ? "configMap" : "secret";
         for (const worker of this.workers.values()) {
           if (worker.pod.metadata.namespace === object.metadata.namespace && refersTo(worker.pod, kind, object.metadata.name ?? ""))
             worker.sourcesChanged();
         }
-        void type;
       });
     }
     pods.onChange(({ object, type }) => {
@@ -360,17 +358,17 @@ export class NodeAgent {
   }
 
   /** On the port it had before, so that neither rules nor flows change when the agent is restarted. */
-  async #startDns(host: string, domain: string): Promise<DnsServer> {
+  async #startDns(host: string, domain: string, ready: Promise<void>): Promise<DnsServer> {
     const { stateDir } = this.#options;
     const file = join(stateDir, "dns-port");
     const resolve = (name: string, type: string) => this.#currentZone(domain).resolve(name, type);
     let server: DnsServer | undefined;
     try {
-      server = await startDnsServer({ host, port: Number(readFileSync(file, "utf8")), resolve });
+      server = await startDnsServer({ host, port: Number(readFileSync(file, "utf8")), resolve, ready });
     } catch {
       // The first start, or somebody else has that port now.
     }
-    server ??= await startDnsServer({ host, resolve });
+    server ??= await startDnsServer({ host, resolve, ready });
     mkdirSync(stateDir, { recursive: true });
     writeFileSync(file, String(server.port));
     return server;
@@ -438,7 +436,8 @@ export class NodeAgent {
   #noteLogs(): void {
     const seen = new Set<string>();
     const now = this.#now();
-    for (const { pod, ...worker } of [...this.workers.values()].map((one) => ({ pod: one.pod, container: one.container.bind(one) }))) {
+    for (const worker of this.workers.values()) {
+      const { pod } = worker;
       for (const { name } of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
         const process = worker.container(name);
         if (!process) continue;

@@ -69,12 +69,15 @@ async function httpGet(
     };
     response = await fetch(url, init as unknown as RequestInit);
   } catch (error) {
+    const { name, code, message } = error as Error & { code?: string };
+    const isRefused = code === "ECONNREFUSED" || code === "ConnectionRefused";
+    const { host: authority } = new URL(url);
     const cause =
-      (error as Error).name === "TimeoutError"
+      name === "TimeoutError"
         ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        : (error as { code?: string }).code === "ConnectionRefused"
-          ? "connect: connection refused"
-          : (error as Error).message;
+        : isRefused
+          ? `dial tcp ${authority}: connect: connection refused`
+          : message;
     return { ok: false, message: `Get ${JSON.stringify(url)}: ${cause}` };
   }
   const body = await response.text().catch(() => "");
