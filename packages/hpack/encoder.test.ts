@@ -69,6 +69,17 @@ describe("what is indexed", () => {
   });
 });
 
+test("a name of many values has a share of the table", () => {
+  const encoder = new Encoder();
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 60; i++) encoder.encode(new List(":status", "200", "content-length", String(1000 + i)), writeList);
+  }
+  // 16 freely, 8 at the price of eviction, 50 bytes each.
+  expect(encoder.tableBytes).toBe((16 + 8) * 50);
+  for (let i = 0; i < 3; i++) encoder.encode(new List("x-late", "still finds room"), writeList);
+  expect(encoder.encode(new List("x-late", "still finds room"), writeList).length).toBe(1);
+});
+
 describe("sensitive fields", () => {
   const sent = (encoder: Encoder, ...fields: string[]): string[] =>
     decodeAll(new Decoder(), encoder.encode(new List(...fields), writeList));

@@ -39,6 +39,8 @@ class Name {
   lastPlace = 0;
   /** By value: an index of the static table, or -1 - (the number of an entry of the dynamic one). */
   readonly places: Map<string, number>;
+  /** How many of them are static. */
+  readonly staticValues: number;
 
   constructor(
     readonly text: string,
@@ -48,6 +50,7 @@ class Name {
     staticValues: ReadonlyMap<string, number> | undefined,
   ) {
     this.places = new Map(staticValues);
+    this.staticValues = this.places.size;
   }
 }
 
@@ -60,9 +63,11 @@ class Entry {
   ) {}
 }
 
-/** An insertion that pushes something out is allowed once in so many blocks, so that a working set larger than the table does not churn. */
-const BLOCKS_PER_EVICTING_INSERT = 256;
-const MAX_EVICTING_INSERTS = 8;
+/** An insertion that pushes something out, or adds to a crowded name, is allowed once in so many blocks: a working set larger than the table does not churn. */
+const BLOCKS_PER_COSTLY_INSERT = 256;
+const MAX_COSTLY_INSERTS = 8;
+/** Entries that one name may have freely: fields of many values (content-length, paths) must not fill the table alone. */
+const FREE_ENTRIES_PER_NAME = 16;
 /** Blocks kept for sources that are sent on several connections, in two generations. */
 const MAX_KEPT_BLOCKS = 128;
 /** A block longer than this is not kept. */
@@ -106,7 +111,7 @@ export class Encoder {
   /** Stands for the generation of blocks that do not refer to the dynamic table. Below 0. */
   #fixed = -1;
   #sensitiveNames = 0;
-  #evictingInserts = MAX_EVICTING_INSERTS;
+  #costlyInserts = MAX_COSTLY_INSERTS;
   #blocks = 0;
   #seen: Int32Array | null = null;
   #out = new Uint8Array(256);
@@ -175,9 +180,9 @@ export class Encoder {
     this.#usedDynamic = false;
     if (this.#update >= 0) this.#writeUpdates();
     write(this, source);
-    if (++this.#blocks >= BLOCKS_PER_EVICTING_INSERT) {
+    if (++this.#blocks >= BLOCKS_PER_COSTLY_INSERT) {
       this.#blocks = 0;
-      if (this.#evictingInserts < MAX_EVICTING_INSERTS) this.#evictingInserts++;
+      if (this.#costlyInserts < MAX_COSTLY_INSERTS) this.#costlyInserts++;
     }
     return this.#out.subarray(0, this.#at);
   }
@@ -233,12 +238,13 @@ export class Encoder {
       this.#literal(0x00, 0x0f, nameIndex, name, value);
       return;
     }
-    if (this.#bytes + size > this.#maxBytes) {
-      if (this.#evictingInserts === 0) {
+    const crowded = known !== null && known.places.size - known.staticValues >= FREE_ENTRIES_PER_NAME;
+    if (crowded || this.#bytes + size > this.#maxBytes) {
+      if (this.#costlyInserts === 0) {
         this.#literal(0x00, 0x0f, nameIndex, name, value);
         return;
       }
-      this.#evictingInserts--;
+      this.#costlyInserts--;
     }
     this.#literal(0x40, 0x3f, nameIndex, name, value);
     this.#insert(name, value, size);

@@ -329,6 +329,22 @@ describe("a peer that does not read (RUSTSEC-2024-0003, CVE-2019-9517)", () => {
   });
 });
 
+test("streams reset while they wait for the connection's window do not pile up", () => {
+  const world = new World({ resets: burst(100_000) });
+  world.handler.answer = ({ stream }) => {
+    stream.respond(OK, false);
+    stream.write(new Uint8Array(70_000), true);
+  };
+  // The first takes the whole window of the connection.
+  world.send(world.peer.get(1));
+  world.send(world.peer.get(3));
+  for (let id = 5; id < 4000; id += 2) world.send(world.peer.get(id), rst(id, ErrorCode.CANCEL));
+  expect(world.server.activeStreams).toBe(2);
+  // Those that are left have their turn.
+  const lines = world.send(windowUpdate(0, 80_000), windowUpdate(1, 80_000), windowUpdate(3, 80_000));
+  expect(lines.filter((line) => line.endsWith(" END"))).toEqual(["DATA 1 4465 END", "DATA 3 4464 END"]);
+});
+
 test("any bytes whatever: the engine never throws", () => {
   let seed = 12345;
   const random = (n: number): number => {

@@ -5,8 +5,7 @@ const VALUE = 2;
 const METHOD = 4;
 const PATH = 8;
 const QUERY = 16;
-const AUTHORITY = 32;
-const SCHEME = 64;
+const SCHEME = 32;
 
 const CLASS = build();
 
@@ -23,8 +22,6 @@ function build(): Uint8Array {
     // pchar, "/" and what clients send unescaped (the set of Rust's `http` crate); never "#" (spec hardening §2).
     if (code > 0x20 && code < 0x7f && !/^[#<>?`]$/.test(c)) bits |= PATH;
     if (code > 0x20 && code < 0x7f && !/^[#<"]$/.test(c)) bits |= QUERY;
-    // No userinfo, RFC 9113 §8.3.1.
-    if (/^[A-Za-z0-9\-._~!$&'()*+,;=:%[\]]$/.test(c)) bits |= AUTHORITY;
     if (/^[A-Za-z0-9+.-]$/.test(c)) bits |= SCHEME;
     table[code] = bits;
   }
@@ -55,10 +52,6 @@ export function isMethod(text: string): boolean {
 
 export function isScheme(text: string): boolean {
   return text.length > 0 && all(text, SCHEME, 0, text.length);
-}
-
-export function isAuthority(text: string): boolean {
-  return text.length > 0 && all(text, AUTHORITY, 0, text.length);
 }
 
 /** "/" path [ "?" query ], or "*". */

@@ -112,12 +112,14 @@ describe("exchanges", () => {
     const world = World.begun({ scheme: "https" });
     const fields = ["host", "b.test", "connection", "x", "upgrade", "h2c", "te", "trailers", "l5d-orig-proto", "HTTP/1.1"];
     world.request(head("GET", { version: "HTTP/1.1", scheme: null, authority: null, fields }));
+    world.request(head("GET", { version: "HTTP/1.1", scheme: null, authority: null, fields: ["host", ""] }));
     world.request(head("OPTIONS", { form: "asterisk", path: "*", authority: "c.test", fields: ["host", "c.test"] }));
     world.request(head("CONNECT", { form: "authority", scheme: null, authority: "d.test:1", path: "" }), false);
     expect(world.read()).toEqual([
       "HEADERS 1 :method=GET :scheme=https :authority=b.test :path=/ te=trailers l5d-orig-proto=HTTP/1.1 END",
-      "HEADERS 3 :method=OPTIONS :scheme=http :authority=c.test :path=* END",
-      "HEADERS 5 :method=CONNECT :authority=d.test:1",
+      "HEADERS 3 :method=GET :scheme=https :path=/ END",
+      "HEADERS 5 :method=OPTIONS :scheme=http :authority=c.test :path=* END",
+      "HEADERS 7 :method=CONNECT :authority=d.test:1",
     ]);
   });
 

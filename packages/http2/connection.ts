@@ -22,7 +22,14 @@ import {
 } from "./frames/header.ts";
 import { readSettings, SETTINGS_ACK_BYTES, writeSettingsAck } from "./frames/settings.ts";
 import { Malformed, readTrailers, writeResponse, writeTrailers } from "./message.ts";
-import { DEFAULT_CONNECTION_WINDOW, DEFAULT_LIMITS, DEFAULT_STREAM_WINDOW, type Http2Limits, type Http2Options } from "./options.ts";
+import {
+  checkOptions,
+  DEFAULT_CONNECTION_WINDOW,
+  DEFAULT_LIMITS,
+  DEFAULT_STREAM_WINDOW,
+  type Http2Limits,
+  type Http2Options,
+} from "./options.ts";
 import { OutputBuffer } from "./output-buffer.ts";
 import { RecentStreams } from "./recent.ts";
 import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, QUEUED, REMOTE_ENDED, type Stream } from "./stream.ts";
@@ -68,6 +75,8 @@ export abstract class Connection implements Engine, FrameSink {
   #last: Stream | null = null;
   #firstBlocked: Stream | null = null;
   #lastBlocked: Stream | null = null;
+  /** Closed since the lists were swept: at most so many are in them. */
+  #closedInQueue = 0;
   // The DATA frame in progress; null: its content is dropped.
   #dataStream: Stream | null = null;
   #dataEnds = false;
@@ -83,6 +92,7 @@ export abstract class Connection implements Engine, FrameSink {
   readonly #windowUpdateBudget: Budget;
 
   protected constructor(host: EngineHost, options: Http2Options, now: () => number, server: boolean) {
+    checkOptions(options);
     this.host = host;
     this.limits = options.limits === undefined ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, ...options.limits };
     this.sensitive = options.sensitive ?? new SensitiveNames();
@@ -415,6 +425,7 @@ export abstract class Connection implements Engine, FrameSink {
   /** The stream ends without both messages having ended. */
   protected close(stream: Stream): void {
     stream.flags |= CLOSED;
+    if ((stream.flags & QUEUED) !== 0) this.#leftQueue();
     stream.chunk = null;
     stream.more = null;
     stream.trailerFields = null;
@@ -722,6 +733,18 @@ export abstract class Connection implements Engine, FrameSink {
 
   // --- sending ---
 
+  /** Streams that close while they are queued are passed over in their turn; when turns do not come they must not pile up. */
+  #leftQueue(): void {
+    if (++this.#closedInQueue < MAX_CLOSED_IN_QUEUE) return;
+    this.#closedInQueue = 0;
+    const ready = openStreams(this.#first);
+    const blocked = openStreams(this.#firstBlocked);
+    this.#first = ready.first;
+    this.#last = ready.last;
+    this.#firstBlocked = blocked.first;
+    this.#lastBlocked = blocked.last;
+  }
+
   /** One frame of each stream in turn, until the output is full or the windows are. */
   #writeData(): void {
     const { out } = this;
@@ -812,4 +835,21 @@ export abstract class Connection implements Engine, FrameSink {
   }
 }
 
+/** The list from `first` on without its closed streams. */
+function openStreams(first: Stream | null): { first: Stream | null; last: Stream | null } {
+  const open: { first: Stream | null; last: Stream | null } = { first: null, last: null };
+  for (let stream = first; stream !== null; ) {
+    const { next } = stream;
+    stream.next = null;
+    if ((stream.flags & CLOSED) === 0) {
+      if (open.last === null) open.first = stream;
+      else open.last.next = stream;
+      open.last = stream;
+    }
+    stream = next;
+  }
+  return open;
+}
+
 const NONE = new Uint8Array(0);
+const MAX_CLOSED_IN_QUEUE = 256;

@@ -60,6 +60,7 @@ const MALFORMED: [string, string[]][] = [
   ["an authority with userinfo", withPseudo(":authority", "me@a.test")],
   ["an authority with a path", withPseudo(":authority", "a.test/x")],
   ["an authority with a space", withPseudo(":authority", "a test")],
+  ["an authority with a port beyond 65535", withPseudo(":authority", "a.test:65536")],
   ["an authority with a line end", withPseudo(":authority", "a\r\nx: y")],
   ["a host that is another", [...GET, "host", "b.test"]],
   ["a host with another port", [...GET, "host", "a.test:8080"]],

@@ -1,7 +1,7 @@
 // HTTP messages in header blocks, RFC 9113 §8: lists of fields to heads, with all that makes a message malformed, and back.
 import type { Encoder, HeaderField } from "#hpack";
-import { type Fields, RequestHead, ResponseHead } from "#http";
-import { isAuthority, isMethod, isName, isPath, isScheme, isValue, parseLength } from "./chars.ts";
+import { type Fields, isAuthority, RequestHead, ResponseHead, sameAuthority } from "#http";
+import { isMethod, isName, isPath, isScheme, isValue, parseLength } from "./chars.ts";
 
 /** A head and what the engine needs to know of it; kept with its block. */
 export class Message<H> {
@@ -48,6 +48,7 @@ const KINDS: ReadonlyMap<string, number> = new Map([
   ["upgrade", CONNECTION_SPECIFIC],
 ]);
 
+/** What depends on a field alone; fields of the tables are looked at once. */
 function classify(field: HeaderField): number {
   const { name, value } = field;
   let kind = KINDS.get(name);
@@ -57,9 +58,25 @@ function classify(field: HeaderField): number {
     else if (name === "te" && value !== "trailers") kind = CONNECTION_SPECIFIC;
     else kind = REGULAR;
   }
-  if (!isValue(value)) kind = BAD;
+  if (!isValidValue(kind, value)) kind = BAD;
   field.kind = kind;
   return kind;
+}
+
+function isValidValue(kind: number, value: string): boolean {
+  switch (kind) {
+    case METHOD:
+      return isMethod(value);
+    case SCHEME:
+      return isScheme(value);
+    case PATH:
+      return isPath(value);
+    case AUTHORITY:
+    case HOST:
+      return isAuthority(value);
+    default:
+      return isValue(value);
+  }
 }
 
 /** The request of `fields[0..count)`. */
@@ -125,26 +142,24 @@ export function readRequest(fields: readonly HeaderField[], count: number): Mess
         return bad(field, kind);
     }
   }
-  if (method === null || !isMethod(method)) return new Malformed("no valid :method");
-  if (authority !== null && !isAuthority(authority)) return new Malformed("invalid :authority");
+  if (method === null) return new Malformed("no :method");
   if (method === "CONNECT") {
     // RFC 9113 §8.5.
     if (authority === null || scheme !== null || path !== null) return new Malformed("CONNECT takes :method and :authority alone");
-    if (host !== null && !sameHost(authority, host, "")) return new Malformed("host is not :authority");
+    if (host !== null && !sameAuthority(authority, host, "")) return new Malformed("host is not :authority");
     return new Message(
       new RequestHead({ version: "HTTP/2", method, form: "authority", scheme: null, authority, path: "", fields: list }),
       contentLength,
     );
   }
-  if (scheme === null || !isScheme(scheme)) return new Malformed("no valid :scheme");
-  if (path === null || !isPath(path)) return new Malformed("no valid :path");
+  if (scheme === null) return new Malformed("no :scheme");
+  if (path === null) return new Malformed("no :path");
   const asterisk = path === "*";
-  if (asterisk && method !== "OPTIONS") return new Malformed("no valid :path");
+  if (asterisk && method !== "OPTIONS") return new Malformed(":path * without OPTIONS");
   if (host !== null) {
-    if (!isAuthority(host)) return new Malformed("invalid host");
     // RFC 9113 §8.3.1: one that names another entity is malformed; one that names the same is not needed.
     if (authority === null) list.push("host", host);
-    else if (!sameHost(authority, host, scheme)) return new Malformed("host is not :authority");
+    else if (!sameAuthority(authority, host, scheme === "https" ? "443" : "80")) return new Malformed("host is not :authority");
   }
   return new Message(
     new RequestHead({ version: "HTTP/2", method, form: asterisk ? "asterisk" : "origin", scheme, authority, path, fields: list }),
@@ -210,17 +225,6 @@ function bad(field: HeaderField, kind: number): Malformed {
   return new Malformed(`pseudo-header ${name} in the wrong place`);
 }
 
-/** Whether both name the same host and port: case does not count, nor the scheme's own port. */
-function sameHost(a: string, b: string, scheme: string): boolean {
-  return a === b || normalHost(a, scheme) === normalHost(b, scheme);
-}
-
-function normalHost(text: string, scheme: string): string {
-  const host = text.toLowerCase();
-  const port = scheme === "https" ? ":443" : scheme === "http" ? ":80" : "";
-  return port !== "" && host.endsWith(port) ? host.slice(0, -port.length) : host;
-}
-
 /** Fields of HTTP/1 that have no place in HTTP/2, RFC 9113 §8.2.2; `te` only as "trailers". */
 function isConnectionSpecific(name: string, value: string): boolean {
   switch (name) {
@@ -242,12 +246,12 @@ function isConnectionSpecific(name: string, value: string): boolean {
 export function requestWriter(scheme: string): (encoder: Encoder, head: RequestHead) => void {
   return (encoder, head) => {
     const { fields } = head;
-    const authority = head.authority ?? head.get("host") ?? null;
+    const authority = head.authority ?? head.get("host") ?? "";
     encoder.field(":method", head.method);
-    if (head.form === "authority") encoder.field(":authority", authority ?? "");
+    if (head.form === "authority") encoder.field(":authority", authority);
     else {
       encoder.field(":scheme", head.scheme ?? scheme);
-      if (authority !== null) encoder.field(":authority", authority);
+      if (authority !== "") encoder.field(":authority", authority);
       encoder.field(":path", head.path === "" ? "/" : head.path);
     }
     for (let i = 0; i < fields.length; i += 2) {

@@ -8,7 +8,7 @@ export type Http2Options = {
    * (spec proxy §1.4). Memory of a connection is bounded by the connection's window, not by this one.
    */
   readonly initialStreamWindow?: number;
-  /** Window of the whole connection: bytes received and not yet consumed on all its streams. 65535 to 2147483647, default 1048576 (spec proxy §1.4). */
+  /** Window of the whole connection: bytes received and not yet consumed on all its streams. 1 to 2147483647, default 1048576 (spec proxy §1.4); never below 65535 in effect, RFC 9113 §6.9.2. */
   readonly initialConnectionWindow?: number;
   /** Server: SETTINGS_MAX_CONCURRENT_STREAMS. 1 to 2147483647, default 4096: meshed peers put all their requests on one connection. */
   readonly maxConcurrentStreams?: number;
@@ -74,3 +74,24 @@ export const DEFAULT_STREAM_WINDOW = 65_535;
 export const DEFAULT_CONNECTION_WINDOW = 1_048_576;
 export const DEFAULT_MAX_CONCURRENT_STREAMS = 4096;
 export const DEFAULT_INITIAL_MAX_SEND_STREAMS = 100;
+
+const MAX = 2 ** 31 - 1;
+const RANGES: readonly (readonly [keyof Http2Options, number, number])[] = [
+  ["initialStreamWindow", 1, MAX],
+  ["initialConnectionWindow", 1, MAX],
+  ["maxConcurrentStreams", 1, MAX],
+  ["initialMaxSendStreams", 1, MAX],
+  ["maxHeaderListBytes", 1, MAX],
+  ["maxFields", 1, MAX],
+];
+
+/** Throws a RangeError that names the first option out of its range. */
+export function checkOptions(options: Http2Options): void {
+  for (const [name, min, max] of RANGES) {
+    const value = options[name];
+    if (value === undefined) continue;
+    if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+      throw new RangeError(`HTTP/2 option ${name}: ${String(value)} is not a whole number from ${min} to ${max}`);
+    }
+  }
+}

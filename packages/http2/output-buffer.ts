@@ -1,16 +1,18 @@
-// Bytes on their way to the socket. Frames are written into a slab; what was handed out is a view of it that is never
-// written again, so that the transport may keep a refused remainder. A slab is dropped when it is full: the views keep it.
+// Bytes on their way to the socket. The transport may keep what it is given, so nothing handed out is written again: small
+// output is copied out of a buffer that stays (cheaper than a view with the share of the slab behind it), large output takes
+// its buffer along.
 
-const FIRST_SLAB_BYTES = 1024;
-/** Slabs double to this size: a busy connection makes one in some hundred small messages, an idle one holds at most this. */
-const MAX_SLAB_BYTES = 16 * 1024;
+/** Output to this size is copied; so much an idle connection holds at most. */
+const COPIED_BYTES = 4096;
+const FIRST_BYTES = 512;
 
 export class OutputBuffer {
   bytes: Uint8Array = NONE;
   /** `bytes[start..end)` waits to be taken. */
   start = 0;
   end = 0;
-  #slab = FIRST_SLAB_BYTES;
+  /** What was taken last: about as much is made room for at once. */
+  #last = 0;
 
   get pending(): number {
     return this.end - this.start;
@@ -37,12 +39,19 @@ export class OutputBuffer {
   take(max: number): Uint8Array | null {
     const n = this.end - this.start;
     if (n === 0) return null;
-    const end = n > max ? this.start + max : this.end;
-    const view = this.bytes.subarray(this.start, end);
-    this.start = end;
-    // A large buffer was made for this output alone.
-    if (end === this.end && this.bytes.length > MAX_SLAB_BYTES) this.drop();
-    return view;
+    if (n > max) {
+      const begin = this.bytes.subarray(this.start, this.start + max);
+      this.start += max;
+      return begin;
+    }
+    this.#last = n;
+    if (this.start === 0 && this.bytes.length <= COPIED_BYTES) {
+      this.end = 0;
+      return this.bytes.slice(0, n);
+    }
+    const all = this.bytes.subarray(this.start, this.end);
+    this.drop();
+    return all;
   }
 
   /** Forgets what waits. */
@@ -55,9 +64,7 @@ export class OutputBuffer {
   #grow(n: number): void {
     const pending = this.end - this.start;
     const need = pending + n;
-    const size = need > this.#slab ? need + (need >> 1) : this.#slab;
-    if (this.#slab < MAX_SLAB_BYTES) this.#slab *= 2;
-    const bytes = new Uint8Array(size);
+    const bytes = new Uint8Array(Math.max(FIRST_BYTES, need > 512 ? need + (need >> 1) : need, pending === 0 ? this.#last : 0));
     if (pending > 0) bytes.set(this.bytes.subarray(this.start, this.end));
     this.bytes = bytes;
     this.start = 0;
