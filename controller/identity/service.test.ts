@@ -24,7 +24,10 @@ async function options(more: Partial<CertifyOptions> = {}): Promise<CertifyOptio
     lifetimeMs: 86_400_000,
     clockSkewMs: 20_000,
     now: () => new Date(),
-    events: { issued: ({ identity, serviceAccount, hash }) => told.push(`issued ${identity} ${serviceAccount} ${hash.length}`), issuerInvalid: (message) => told.push(message) },
+    events: {
+      issued: ({ identity, serviceAccount, hash }) => told.push(`issued ${identity} ${serviceAccount} ${hash.length}`),
+      issuerInvalid: (message) => told.push(message),
+    },
     told,
     ...more,
   };
@@ -44,10 +47,34 @@ describe("certify", () => {
     ["a token too long", { token: new Uint8Array(65_537) }, {}, "InvalidArgument", /token: longer than 65536/],
     ["no CSR", { csr: new Uint8Array(0) }, {}, "InvalidArgument", /missing certificate_signing_request/],
     ["X2 another name in the CSR", { identity: "other" }, {}, "FailedPrecondition", /name does not match/],
-    ["X3 token of another", {}, { reviewToken: async () => ({ authenticated: true, username: "system:serviceaccount:app:api", reason: "" }) }, "FailedPrecondition", /requested=web\.app\..*; found=api\.app\./],
-    ["X4 not authenticated", {}, { reviewToken: async () => ({ authenticated: false, username: "", reason: "expired" }) }, "FailedPrecondition", /could not be authenticated.*: expired/],
-    ["X4 malformed username", {}, { reviewToken: async () => ({ authenticated: true, username: "kubernetes-admin", reason: "" }) }, "InvalidArgument", /"kubernetes-admin" is not of the form/],
-    ["the API server is away", {}, { reviewToken: () => Promise.reject(new Error("connection refused")) }, "Internal", /connection refused/],
+    [
+      "X3 token of another",
+      {},
+      { reviewToken: async () => ({ authenticated: true, username: "system:serviceaccount:app:api", reason: "" }) },
+      "FailedPrecondition",
+      /requested=web\.app\..*; found=api\.app\./,
+    ],
+    [
+      "X4 not authenticated",
+      {},
+      { reviewToken: async () => ({ authenticated: false, username: "", reason: "expired" }) },
+      "FailedPrecondition",
+      /could not be authenticated.*: expired/,
+    ],
+    [
+      "X4 malformed username",
+      {},
+      { reviewToken: async () => ({ authenticated: true, username: "kubernetes-admin", reason: "" }) },
+      "InvalidArgument",
+      /"kubernetes-admin" is not of the form/,
+    ],
+    [
+      "the API server is away",
+      {},
+      { reviewToken: () => Promise.reject(new Error("connection refused")) },
+      "Internal",
+      /connection refused/,
+    ],
     ["X7 the issuer has expired", {}, { now: () => new Date(Date.now() + 366 * 86_400_000) }, "Unknown", /expired at/],
   ];
   test.each(rows)("%s", async (_, change, more, code, message) => {
@@ -80,7 +107,11 @@ describe("the issuer on disk", () => {
     expect(await store.load()).toEqual({ kind: "updated", subject: "b" });
   });
   test("file names by scheme", () => {
-    expect(issuerFiles({ issuerDir: "/i", anchorsFile: "/a", scheme: "kubernetes.io/tls" })).toEqual({ anchors: "/a", certificate: "/i/tls.crt", key: "/i/tls.key" });
+    expect(issuerFiles({ issuerDir: "/i", anchorsFile: "/a", scheme: "kubernetes.io/tls" })).toEqual({
+      anchors: "/a",
+      certificate: "/i/tls.crt",
+      key: "/i/tls.key",
+    });
   });
 });
 

@@ -23,8 +23,6 @@ export type CellSpec<T> = {
   readonly key: string;
   readonly compute: (track: Track, previous: T | undefined) => T;
   readonly equals: (a: T, b: T) => boolean;
-  /** Called after each change of the value. */
-  readonly onUpdate?: (value: T) => void;
 };
 
 export class LiveIndex {
@@ -112,15 +110,16 @@ export class LiveIndex {
     const before = cell.value;
     try {
       this.#compute(cell, before);
+      if (cell.spec.equals(before, cell.value)) {
+        cell.value = before;
+        return;
+      }
     } catch (error) {
+      // One value that cannot be computed holds up no other.
+      cell.value = before;
       this.#onError(error, cell.spec.key);
       return;
     }
-    if (cell.spec.equals(before, cell.value)) {
-      cell.value = before;
-      return;
-    }
-    cell.spec.onUpdate?.(cell.value);
     for (const listener of [...cell.listeners]) listener();
   }
 

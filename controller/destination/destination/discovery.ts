@@ -68,10 +68,12 @@ export class Discovery {
           previous,
           onMistake: (object, mistake) => this.#log.error("an object cannot be served", { object, mistake }),
         }),
-      equals: (a, b) =>
-        a.kind === "profile" && b.kind === "profile"
-          ? a.podUid === b.podUid && equals(DestinationProfileSchema, a.profile, b.profile)
-          : JSON.stringify(a) === JSON.stringify(b),
+      equals: sameAnswer,
     });
   }
+}
+
+function sameAnswer(a: ProfileAnswer, b: ProfileAnswer): boolean {
+  if (a.kind === "profile") return b.kind === "profile" && a.podUid === b.podUid && equals(DestinationProfileSchema, a.profile, b.profile);
+  return b.kind === "refused" && a.code === b.code && a.message === b.message;
 }
