@@ -131,6 +131,24 @@ test("a chunked body with trailers streams both ways before its end", async () =
   expect(await client.until(/late\r\n0\r\n(.|\r\n)*\r\n\r\n$/)).toContain("x-res: t");
 });
 
+test("an answer before the end of the request: the rest still arrives, and connections go on", async () => {
+  const { port, app, b } = await scene();
+  const client = await dialRaw(port);
+  client.write("POST / HTTP/1.1\r\nHost: web.ns\r\nContent-Length: 8\r\n\r\nhalf");
+  const server = await app.accept();
+  await server.until(/half$/);
+  server.write(OK);
+  await client.until(/ok$/);
+  client.write("rest");
+  await server.until(/halfrest$/);
+  client.write(GET);
+  await server.until(/GET \/a\?b[\s\S]*\r\n\r\n$/);
+  server.write(OK);
+  await client.until(/ok[\s\S]*ok$/);
+  expect(app.accepted).toBe(1);
+  expect(b.ledger.sum("inbound", "src", "open")).toBe(1);
+});
+
 test("megabytes both ways through backpressure", async () => {
   const { port, app } = await scene();
   const size = 4 << 20;

@@ -91,11 +91,13 @@ export class Exchange implements Incoming {
 
   onData(chunk: Uint8Array, end: boolean): void {
     if (end) this.requestEnded = true;
-    if (this.#responseEnded || this.#over) {
-      // The answer is out; the rest of the request is read and dropped.
+    if (this.#over || (this.#responseEnded && this.attempt === null)) {
+      // The answer is out and nobody wants the rest of the request: it is read and dropped.
       if (chunk.length > 0) this.stream.consume(chunk.length);
       return;
     }
+    // An endpoint that has answered early still takes the rest, unless it resets the stream.
+    if (end && this.#responseEnded) this.#over = true;
     if (!this.#responded) (this.#replay ??= new ReplayBuffer()).push(chunk, end, null);
     if (this.attempt?.stream != null) {
       this.#bodyBytes += chunk.length;
@@ -105,7 +107,8 @@ export class Exchange implements Incoming {
 
   onTrailers(fields: Fields): void {
     this.requestEnded = true;
-    if (this.#responseEnded || this.#over) return;
+    if (this.#over || (this.#responseEnded && this.attempt === null)) return;
+    if (this.#responseEnded) this.#over = true;
     if (!this.#responded) (this.#replay ??= new ReplayBuffer()).push(EMPTY, true, fields);
     this.#trailers = fields;
     this.attempt?.stream?.trailers(fields);
