@@ -1,5 +1,6 @@
 // The proxy's identity: a key that stays, a certificate that is renewed long before it ends (spec proxy §7).
 import type { CertifyResponse } from "#api/identity_pb";
+import type { Plain } from "#grpc";
 import type { Logger } from "#log";
 import type { Credentials, Identity, Unsubscribe } from "../contracts.ts";
 import { parseAnchors, verifyChain } from "./chain.ts";
@@ -15,7 +16,7 @@ export type CertifierOptions = {
   /** Read anew for every attempt. Throws when it cannot be. */
   readonly readToken: () => Promise<Uint8Array>;
   /** One Certify call. */
-  readonly certify: (request: { identity: string; token: Uint8Array; certificateSigningRequest: Uint8Array }) => Promise<CertifyResponse>;
+  readonly certify: (request: { identity: string; token: Uint8Array; certificateSigningRequest: Uint8Array }) => Promise<Plain<CertifyResponse>>;
   readonly minRefreshMs: number;
   readonly maxRefreshMs: number;
   /** Wall clock, ms. */

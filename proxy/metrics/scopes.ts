@@ -43,7 +43,7 @@ function serverTlsLabels(tls: ServerTls): string {
   }
 }
 
-function clientTlsLabels(tls: ClientTls): string {
+export function clientTlsLabels(tls: ClientTls): string {
   switch (tls.kind) {
     case "disabled":
       return 'tls="disabled"';
