@@ -21,6 +21,7 @@ import {
   writeFrameHeader,
 } from "./frames/header.ts";
 import { readSettings, SETTINGS_ACK_BYTES, writeSettingsAck } from "./frames/settings.ts";
+import { HeaderBlock } from "./header-block.ts";
 import { Malformed, readTrailers, writeResponse, writeTrailers } from "./message.ts";
 import {
   checkOptions,
@@ -33,6 +34,7 @@ import {
 import { OutputBuffer } from "./output-buffer.ts";
 import { RecentStreams } from "./recent.ts";
 import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, QUEUED, REMOTE_ENDED, type Stream } from "./stream.ts";
+import { StreamQueue } from "./stream-queue.ts";
 import { StreamTable } from "./stream-table.ts";
 
 export abstract class Connection implements Engine, FrameSink {
@@ -70,22 +72,15 @@ export abstract class Connection implements Engine, FrameSink {
   #flushWanted = false;
   #paused = false;
   #controlBytes = 0;
-  // Streams with something to send, and those that wait for the connection's window.
-  #first: Stream | null = null;
-  #last: Stream | null = null;
-  #firstBlocked: Stream | null = null;
-  #lastBlocked: Stream | null = null;
+  /** Streams with something to send, and those of them that wait for the connection's window. */
+  readonly #ready = new StreamQueue();
+  readonly #blocked = new StreamQueue();
   /** Closed since the lists were swept: at most so many are in them. */
   #closedInQueue = 0;
   // The DATA frame in progress; null: its content is dropped.
   #dataStream: Stream | null = null;
   #dataEnds = false;
-  // The header block in progress; 0: none.
-  #blockStream = 0;
-  #blockFlags = 0;
-  #block: Uint8Array = NONE;
-  #blockBytes = 0;
-  #continuations = 0;
+  readonly #block = new HeaderBlock();
   readonly #settingsBudget: Budget;
   readonly #pingBudget: Budget;
   readonly #emptyBudget: Budget;
@@ -136,7 +131,7 @@ export abstract class Connection implements Engine, FrameSink {
 
   output(): Uint8Array | null {
     this.#flushWanted = false;
-    if (this.#first !== null) this.#writeData();
+    if (!this.#ready.empty) this.#writeData();
     const { out } = this;
     const bytes = out.take(OUTPUT_BYTES);
     if (out.pending === 0) {
@@ -180,11 +175,7 @@ export abstract class Connection implements Engine, FrameSink {
     if ((stream.flags & (QUEUED | HEAD_SENT)) !== HEAD_SENT) return;
     // It comes back with WINDOW_UPDATE.
     if (stream.chunk !== null && stream.sendWindow <= 0) return;
-    stream.flags |= QUEUED;
-    stream.next = null;
-    if (this.#last === null) this.#first = stream;
-    else this.#last.next = stream;
-    this.#last = stream;
+    this.#ready.push(stream);
     this.wantFlush();
   }
 
@@ -204,7 +195,7 @@ export abstract class Connection implements Engine, FrameSink {
   // --- frames of the peer ---
 
   frame(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#blockStream !== 0 && (type !== FrameType.CONTINUATION || streamId !== this.#blockStream)) {
+    if (this.#block.streamId !== 0 && (type !== FrameType.CONTINUATION || streamId !== this.#block.streamId)) {
       // RFC 9113 §6.10.
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block interrupted");
     }
@@ -248,7 +239,7 @@ export abstract class Connection implements Engine, FrameSink {
 
   dataBegin(flags: number, streamId: number, length: number, content: number): void {
     this.#dataStream = null;
-    if (this.#blockStream !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block interrupted");
+    if (this.#block.streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block interrupted");
     if (!this.#settingsReceived) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS is not first");
     if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0");
     this.#receiveWindow -= length;
@@ -467,38 +458,23 @@ export abstract class Connection implements Engine, FrameSink {
       this.#wholeBlock(streamId, (flags & Flag.END_STREAM) !== 0, bytes, from, to);
       return;
     }
-    this.#blockStream = streamId;
-    this.#blockFlags = flags;
-    this.#blockBytes = 0;
-    this.#continuations = 0;
-    this.#appendBlock(bytes, from, to);
+    this.#block.begin(streamId, flags);
+    this.#block.append(bytes, from, to);
   }
 
   #continuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#blockStream === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
+    const block = this.#block;
+    if (block.streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
     const whole = (flags & Flag.END_HEADERS) !== 0;
-    if (++this.#continuations > this.limits.continuations || this.#blockBytes + end - start > this.limits.headerBlockBytes) {
+    if (++block.continuations > this.limits.continuations || block.length + end - start > this.limits.headerBlockBytes) {
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block too long");
     }
     if (end === start && !whole) this.withoutEffect();
-    this.#appendBlock(bytes, start, end);
+    block.append(bytes, start, end);
     if (!whole) return;
-    const streamId = this.#blockStream;
-    const block = this.#block;
-    this.#blockStream = 0;
-    this.#block = NONE;
-    this.#wholeBlock(streamId, (this.#blockFlags & Flag.END_STREAM) !== 0, block, 0, this.#blockBytes);
-  }
-
-  #appendBlock(bytes: Uint8Array, start: number, end: number): void {
-    const need = this.#blockBytes + end - start;
-    if (this.#block.length < need) {
-      const larger = new Uint8Array(need * 2);
-      larger.set(this.#block.subarray(0, this.#blockBytes));
-      this.#block = larger;
-    }
-    this.#block.set(bytes.subarray(start, end), this.#blockBytes);
-    this.#blockBytes = need;
+    const { streamId, bytes: all, length } = block;
+    block.end();
+    this.#wholeBlock(streamId, (block.flags & Flag.END_STREAM) !== 0, all, 0, length);
   }
 
   #wholeBlock(streamId: number, ends: boolean, bytes: Uint8Array, start: number, end: number): void {
@@ -552,7 +528,10 @@ export abstract class Connection implements Engine, FrameSink {
       if (increment === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
       this.#sendWindow += increment;
       if (this.#sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window above 2^31-1");
-      if (this.#firstBlocked !== null) this.#unblock();
+      if (!this.#blocked.empty) {
+        this.#ready.append(this.#blocked);
+        this.wantFlush();
+      }
       return;
     }
     const stream = this.streams.get(streamId);
@@ -722,40 +701,22 @@ export abstract class Connection implements Engine, FrameSink {
     this.wantFlush();
   }
 
-  #unblock(): void {
-    if (this.#last === null) this.#first = this.#firstBlocked;
-    else this.#last.next = this.#firstBlocked;
-    this.#last = this.#lastBlocked;
-    this.#firstBlocked = null;
-    this.#lastBlocked = null;
-    this.wantFlush();
-  }
-
   // --- sending ---
 
   /** Streams that close while they are queued are passed over in their turn; when turns do not come they must not pile up. */
   #leftQueue(): void {
     if (++this.#closedInQueue < MAX_CLOSED_IN_QUEUE) return;
     this.#closedInQueue = 0;
-    const ready = openStreams(this.#first);
-    const blocked = openStreams(this.#firstBlocked);
-    this.#first = ready.first;
-    this.#last = ready.last;
-    this.#firstBlocked = blocked.first;
-    this.#lastBlocked = blocked.last;
+    this.#ready.sweep();
+    this.#blocked.sweep();
   }
 
   /** One frame of each stream in turn, until the output is full or the windows are. */
   #writeData(): void {
     const { out } = this;
     while (out.pending < OUTPUT_BYTES) {
-      const stream = this.#first;
+      const stream = this.#ready.shift();
       if (stream === null) return;
-      const { next } = stream;
-      this.#first = next;
-      if (next === null) this.#last = null;
-      stream.next = null;
-      stream.flags &= ~QUEUED;
       if ((stream.flags & CLOSED) === 0) this.#writeStream(stream);
     }
   }
@@ -766,10 +727,7 @@ export abstract class Connection implements Engine, FrameSink {
     if (stream.chunk !== null) {
       if (stream.sendWindow <= 0) return;
       if (this.#sendWindow <= 0) {
-        stream.flags |= QUEUED;
-        if (this.#lastBlocked === null) this.#firstBlocked = stream;
-        else this.#lastBlocked.next = stream;
-        this.#lastBlocked = stream;
+        this.#blocked.push(stream);
         return;
       }
       const max = Math.min(this.#maxFrame, this.#sendWindow, stream.sendWindow);
@@ -833,22 +791,6 @@ export abstract class Connection implements Engine, FrameSink {
     this.#paused = true;
     this.host.pauseReading();
   }
-}
-
-/** The list from `first` on without its closed streams. */
-function openStreams(first: Stream | null): { first: Stream | null; last: Stream | null } {
-  const open: { first: Stream | null; last: Stream | null } = { first: null, last: null };
-  for (let stream = first; stream !== null; ) {
-    const { next } = stream;
-    stream.next = null;
-    if ((stream.flags & CLOSED) === 0) {
-      if (open.last === null) open.first = stream;
-      else open.last.next = stream;
-      open.last = stream;
-    }
-    stream = next;
-  }
-  return open;
 }
 
 const NONE = new Uint8Array(0);
