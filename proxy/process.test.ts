@@ -210,6 +210,8 @@ it("curl through two proxies, policy changes, opaque bytes, metrics, drain", asy
 }, 30_000);
 
 it("a configuration that cannot be used: every mistake told, exit status 64", async () => {
-  const { status, stdout } = await pods.a.output("env", "-i", process.execPath, join(ROOT, "main.ts"), "proxy");
+  const { status, stdout, stderr } = await pods.a.output("env", "-i", process.execPath, join(ROOT, "main.ts"), "proxy");
   expect([status, stdout]).toEqual([64, ""]);
+  for (const name of ["IDENTITY_DIR", "IDENTITY_TRUST_ANCHORS", "IDENTITY_LOCAL_NAME", "IDENTITY_TOKEN_FILE", "DESTINATION_SVC_ADDR"])
+    expect(stderr).toContain(`LINKERD2_PROXY_${name}: not set`);
 });

@@ -23,15 +23,19 @@ export class Pod {
     run("ip", "netns", "exec", this.namespace, command, ...args);
   }
 
-  /** Runs a program to its end; its standard output. */
-  async output(command: string, ...args: string[]): Promise<{ status: number; stdout: string }> {
-    const child = spawn("ip", ["netns", "exec", this.namespace, command, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  /** Runs a program to its end. */
+  async output(command: string, ...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+    const child = spawn("ip", ["netns", "exec", this.namespace, command, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     let stdout = "";
+    let stderr = "";
     child.stdout.on("data", (chunk) => {
       stdout += chunk;
     });
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
     const status = await new Promise<number>((resolve) => child.on("close", (code) => resolve(code ?? -1)));
-    return { status, stdout };
+    return { status, stdout, stderr };
   }
 
   /** Starts a program that stays. `uid`: whose it is. */
