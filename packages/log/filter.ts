@@ -17,7 +17,10 @@ export const MAX_DIRECTIVES = 64;
 export function parseFilter(text: string): { filter: Filter; invalid: string[] } {
   const directives = new Map<string, Level>();
   const invalid: string[] = [];
-  const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+  const parts = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
   for (const [i, part] of parts.entries()) {
     // Span and field filters select within a target; here only their target and level count.
     const bare = part.replace(/\[[^\]]*\]/, "");
@@ -33,7 +36,8 @@ export function parseFilter(text: string): { filter: Filter; invalid: string[] }
     filter: {
       text,
       level(target) {
-        for (const prefix of prefixes) if (prefix === "" || target === prefix || target.startsWith(`${prefix}::`)) return directives.get(prefix) as Level;
+        for (const prefix of prefixes)
+          if (prefix === "" || target === prefix || target.startsWith(`${prefix}::`)) return directives.get(prefix) as Level;
         return "warn";
       },
     },

@@ -48,6 +48,11 @@ export class Log {
     return this.#filter.text;
   }
 
+  /** Begun with the filter `off`: there is no log, and none can be had later (spec proxy §1.4). */
+  get disabled(): boolean {
+    return this.#options.filter.trim().toLowerCase() === "off";
+  }
+
   /** Replaces the filter. @throws {RangeError} naming the directives that are not understood; nothing changes then */
   setFilter(text: string): void {
     const { filter, invalid } = parseFilter(text);
@@ -106,7 +111,9 @@ class TargetLogger implements Logger {
     const thread = `ThreadId(${String(threadId).padStart(2, "0")})`;
     const time = uptime(uptimeMs());
     if (format === "json") {
-      write(`${JSON.stringify({ timestamp: time, level: level.toUpperCase(), fields: { message, ...fields }, target: this.target, spans: [], threadId: thread })}\n`);
+      write(
+        `${JSON.stringify({ timestamp: time, level: level.toUpperCase(), fields: { message, ...fields }, target: this.target, spans: [], threadId: thread })}\n`,
+      );
       return;
     }
     const shown = Object.entries(fields).map(([key, value]) => ` ${key}=${escapeControl(String(value))}`);

@@ -3,6 +3,7 @@ import type { Family } from "./family.ts";
 
 export class Registry {
   readonly #groups: (readonly Family[] | (() => string))[] = [];
+  readonly #slots = new Map<string, () => string>();
 
   /** Families that appear together, once one of them has a series. */
   group(...families: readonly Family[]): void {
@@ -12,6 +13,16 @@ export class Registry {
   /** Text made at each scrape, for what is read elsewhere (the process, the certificate). */
   text(print: () => string): void {
     this.#groups.push(print);
+  }
+
+  /** Keeps a place on the page for a text that is known later. */
+  slot(name: string): void {
+    this.#groups.push(() => this.#slots.get(name)?.() ?? "");
+  }
+
+  /** Fills a place that {@link slot} has kept. */
+  fill(name: string, print: () => string): void {
+    this.#slots.set(name, print);
   }
 
   /** The whole page. `nowMs` is any monotonic clock. */

@@ -1,5 +1,4 @@
 // The admin port's answers (spec proxy §1.7). What changes the process is for this machine alone.
-import { gzipSync } from "node:zlib";
 import { isLoopback } from "#addr";
 import type { Log } from "#log";
 import type { Registry } from "#metrics";
@@ -33,7 +32,8 @@ export function createAdminHandler(options: AdminHandlerOptions): AdminHandler {
         case "/proxy-log-level":
           return local(request) ?? logLevel(request, options.log);
         case "/shutdown":
-          return local(request) ?? shutdown(request, options.shutdown);
+          // The method first: `GET` is wrong from anywhere.
+          return request.method === "POST" ? (local(request) ?? shutdown(options.shutdown)) : notAllowed();
         default:
           return { status: 404, headers: [], body: "" };
       }
@@ -45,29 +45,32 @@ function metrics(request: Request, registry: Registry): AdminResponse {
   const page = registry.print(performance.now());
   const headers: [string, string][] = [["content-type", TEXT]];
   if (!request.headers.get("accept-encoding")?.includes("gzip")) return { status: 200, headers, body: page };
-  return { status: 200, headers: [...headers, ["content-encoding", "gzip"]], body: gzipSync(page) };
+  return { status: 200, headers: [...headers, ["content-encoding", "gzip"]], body: Bun.gzipSync(Buffer.from(page)) };
 }
 
-/** A refusal for clients elsewhere, and for pages in a browser here: they send Origin, or a Host that is a name. */
+/**
+ * A refusal for clients elsewhere, and for pages in a browser: through a forwarded port they come from here, but they send
+ * Origin.
+ */
 function local(request: Request): AdminResponse | null {
-  if (!isLoopback(request.clientIp)) return text(403, `${request.path} may only be called from localhost\n`);
+  if (!isLoopback(request.clientIp)) return text(403, "Requests are only permitted from localhost.");
   if (request.headers.get("origin") !== undefined) return text(403, `${request.path} may not be called by a web page\n`);
   return null;
 }
 
 function logLevel(request: Request, log: Log): AdminResponse {
-  if (request.method === "GET") return text(200, `${log.filter}\n`);
+  if (log.disabled) return { status: 404, headers: [], body: "" };
+  if (request.method === "GET") return text(200, log.filter);
   if (request.method !== "PUT") return notAllowed("GET", "PUT");
   try {
     log.setFilter(new TextDecoder("utf-8", { fatal: true }).decode(request.body).trim());
   } catch (error) {
-    return text(400, `${(error as Error).message}\n`);
+    return text(400, error instanceof RangeError ? error.message : "the filter is not UTF-8");
   }
   return { status: 204, headers: [], body: "" };
 }
 
-function shutdown(request: Request, now: () => void): AdminResponse {
-  if (request.method !== "POST") return notAllowed("POST");
+function shutdown(now: () => void): AdminResponse {
   now();
   return text(200, "shutdown\n");
 }

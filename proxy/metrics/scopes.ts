@@ -13,7 +13,17 @@ import {
   type Registry,
 } from "#metrics";
 import type { ResponseScope } from "../http/meter.ts";
-import type { ClientTls, InboundTarget, InboundTelemetry, Labels, OutboundTarget, OutboundTelemetry, ServerTls, Telemetry, TransportScope } from "../telemetry.ts";
+import type {
+  ClientTls,
+  InboundTarget,
+  InboundTelemetry,
+  Labels,
+  OutboundTarget,
+  OutboundTelemetry,
+  ServerTls,
+  Telemetry,
+  TransportScope,
+} from "../telemetry.ts";
 
 const PORT_HTTP = ":80";
 
@@ -33,11 +43,20 @@ function serverTlsLabels(tls: ServerTls): string {
     case "disabled":
       return 'tls="disabled"';
     case "none":
-      return formatLabels([["tls", "no_identity"], ["no_tls_reason", tls.reason]]);
+      return formatLabels([
+        ["tls", "no_identity"],
+        ["no_tls_reason", tls.reason],
+      ]);
     case "established":
-      return formatLabels([["tls", "true"], ["client_id", tls.clientId ?? ""]]);
+      return formatLabels([
+        ["tls", "true"],
+        ["client_id", tls.clientId ?? ""],
+      ]);
     case "opaque":
-      return formatLabels([["tls", "opaque"], ["sni", tls.sni]]);
+      return formatLabels([
+        ["tls", "opaque"],
+        ["sni", tls.sni],
+      ]);
     default:
       return tls satisfies never;
   }
@@ -48,9 +67,15 @@ export function clientTlsLabels(tls: ClientTls): string {
     case "disabled":
       return 'tls="disabled"';
     case "none":
-      return formatLabels([["tls", "no_identity"], ["no_tls_reason", tls.reason]]);
+      return formatLabels([
+        ["tls", "no_identity"],
+        ["no_tls_reason", tls.reason],
+      ]);
     case "established":
-      return formatLabels([["tls", "true"], ["server_id", tls.serverId]]);
+      return formatLabels([
+        ["tls", "true"],
+        ["server_id", tls.serverId],
+      ]);
     default:
       return tls satisfies never;
   }
@@ -199,29 +224,54 @@ class TransportFamilies {
 }
 
 /** All families of the data plane, in the order of the page (spec proxy §9.1), and the telemetry that counts in them. */
-export function createTelemetry(registry: Registry, { retainIdleMs }: { retainIdleMs: number }): Telemetry & { readonly groupControl: (control: ResponseFamilies) => void } {
+export function createTelemetry(
+  registry: Registry,
+  { retainIdleMs }: { retainIdleMs: number },
+): Telemetry & { readonly groupControl: (control: ResponseFamilies) => void } {
   const forever = (name: string, help: string) => new CounterFamily({ name, help });
   const authz = {
     http: {
       allow: forever("inbound_http_authz_allow_total", "The total number of inbound HTTP requests that were authorized"),
-      deny: forever("inbound_http_authz_deny_total", "The total number of inbound HTTP requests that could not be processed due to being unauthorized"),
+      deny: forever(
+        "inbound_http_authz_deny_total",
+        "The total number of inbound HTTP requests that could not be processed due to being unauthorized",
+      ),
     },
     tcp: {
       allow: forever("inbound_tcp_authz_allow_total", "The total number of inbound TCP connections that were authorized"),
       deny: forever("inbound_tcp_authz_deny_total", "The total number of inbound TCP connections that were denied"),
-      terminate: forever("inbound_tcp_authz_terminate_total", "The total number of inbound TCP connections that were terminated due to an authorization change"),
+      terminate: forever(
+        "inbound_tcp_authz_terminate_total",
+        "The total number of inbound TCP connections that were terminated due to an authorization change",
+      ),
     },
   };
   const errors = {
-    inboundHttp: forever("inbound_http_errors_total", "The total number of inbound HTTP requests that could not be processed due to a proxy error."),
-    inboundTcp: forever("inbound_tcp_errors_total", "The total number of inbound TCP connections that could not be processed due to a proxy error."),
-    outboundHttp: forever("outbound_http_errors_total", "The total number of outbound HTTP requests that could not be processed due to a proxy error."),
-    outboundTcp: forever("outbound_tcp_errors_total", "The total number of outbound TCP connections that could not be processed due to a proxy error."),
+    inboundHttp: forever(
+      "inbound_http_errors_total",
+      "The total number of inbound HTTP requests that could not be processed due to a proxy error.",
+    ),
+    inboundTcp: forever(
+      "inbound_tcp_errors_total",
+      "The total number of inbound TCP connections that could not be processed due to a proxy error.",
+    ),
+    outboundHttp: forever(
+      "outbound_http_errors_total",
+      "The total number of outbound HTTP requests that could not be processed due to a proxy error.",
+    ),
+    outboundTcp: forever(
+      "outbound_tcp_errors_total",
+      "The total number of outbound TCP connections that could not be processed due to a proxy error.",
+    ),
   };
   const endpoint = new ResponseFamilies("", "HTTP", retainIdleMs);
   const route = new ResponseFamilies("route_", "HTTP", retainIdleMs);
   const actual = new ResponseFamilies("route_actual_", "HTTP", retainIdleMs, { latency: false });
-  const retryable = new CounterFamily({ name: "route_retryable_total", help: "Total count of retryable HTTP responses.", retention: retainIdleMs });
+  const retryable = new CounterFamily({
+    name: "route_retryable_total",
+    help: "Total count of retryable HTTP responses.",
+    retention: retainIdleMs,
+  });
   const transport = new TransportFamilies(retainIdleMs);
 
   registry.group(authz.http.allow);
@@ -230,6 +280,7 @@ export function createTelemetry(registry: Registry, { retainIdleMs }: { retainId
   registry.group(authz.tcp.deny);
   registry.group(authz.tcp.terminate);
   for (const family of Object.values(errors)) registry.group(family);
+  registry.slot("identity");
   endpoint.group(registry);
   route.group(registry);
   registry.group(retryable);
@@ -244,7 +295,9 @@ export function createTelemetry(registry: Registry, { retainIdleMs }: { retainId
 
   const inbound: InboundTelemetry = {
     accept: ({ target, tls, serverName }) =>
-      transport.scope(joinLabels('direction="inbound",peer="src"', targetLabels(target), serverTlsLabels(tls), formatLabels([["srv_name", serverName]]))),
+      transport.scope(
+        joinLabels('direction="inbound",peer="src"', targetLabels(target), serverTlsLabels(tls), formatLabels([["srv_name", serverName]])),
+      ),
     connect: () => transport.scope('direction="inbound",peer="dst",tls="no_identity",no_tls_reason="loopback"'),
     endpoint: ({ authority, target, tls, serverName, authorizationName }) =>
       endpoint.scope(
@@ -253,7 +306,10 @@ export function createTelemetry(registry: Registry, { retainIdleMs }: { retainId
           authority === null ? "" : formatLabels([["authority", shownAuthority(authority)]]),
           targetLabels(target),
           serverTlsLabels(tls),
-          formatLabels([["srv_name", serverName], ["saz_name", authorizationName]]),
+          formatLabels([
+            ["srv_name", serverName],
+            ["saz_name", authorizationName],
+          ]),
         ),
       ),
     route: (dst, labels) => route.scope(joinLabels('direction="inbound"', formatLabels([["dst", dst]]), prefixed("rt", labels))),
@@ -261,7 +317,9 @@ export function createTelemetry(registry: Registry, { retainIdleMs }: { retainId
     deny: (protocol, target) => authz[protocol].deny.get(policyLabels(target, null)),
     terminate: (target) => authz.tcp.terminate.get(policyLabels(target, null)),
     httpError: (error, target, serverName) =>
-      errors.inboundHttp.get(joinLabels(formatLabels([["error", error]]), targetLabels(target), formatLabels([["srv_name", serverName]]))).add(),
+      errors.inboundHttp
+        .get(joinLabels(formatLabels([["error", error]]), targetLabels(target), formatLabels([["srv_name", serverName]])))
+        .add(),
     tcpError: (error, target) => errors.inboundTcp.get(joinLabels(formatLabels([["error", error]]), targetLabels(target))).add(),
   };
 
@@ -272,10 +330,12 @@ export function createTelemetry(registry: Registry, { retainIdleMs }: { retainId
       clientTlsLabels(tls),
       prefixed("dst", labels),
     );
-  const routeLabels = (dst: string, labels: Labels): string => joinLabels('direction="outbound"', formatLabels([["dst", dst]]), prefixed("rt", labels));
+  const routeLabels = (dst: string, labels: Labels): string =>
+    joinLabels('direction="outbound"', formatLabels([["dst", dst]]), prefixed("rt", labels));
 
   const outbound: OutboundTelemetry = {
-    accept: (target) => transport.scope(joinLabels('direction="outbound",peer="src"', targetLabels(target), 'tls="no_identity",no_tls_reason="loopback"')),
+    accept: (target) =>
+      transport.scope(joinLabels('direction="outbound",peer="src"', targetLabels(target), 'tls="no_identity",no_tls_reason="loopback"')),
     connect: (target) => transport.scope(joinLabels('direction="outbound",peer="dst"', outboundLabels(target))),
     endpoint: (target) => endpoint.scope(joinLabels('direction="outbound"', outboundLabels(target))),
     route: (dst, labels) => route.scope(routeLabels(dst, labels)),
