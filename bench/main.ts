@@ -164,6 +164,8 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
     lab.redirect(pods.server);
     const chain = await system.start(lab, authority, pods);
     await waitForAnswer(lab, chain, 30_000);
+    const wrong = system.check?.(lab, chain) ?? null;
+    if (wrong !== null) throw new Error(`${system.name}: ${wrong}`);
     chains.set(system.name, chain);
     say(`${system.name} ${system.version()} answers`);
   }
@@ -173,6 +175,7 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
     await Bun.sleep(5000);
   }
   const idle = memories(chains);
+  const starts = chains.has(FAIRLEAD) ? await fairlead.startTimes(lab, authority, 5) : [];
   for (const [name, chain] of chains) {
     say(`${name}: warming up`);
     await saturation(lab, chain, 2);
@@ -235,6 +238,10 @@ async function measureAll(lab: Lab, systems: readonly System[], plan: Plan): Pro
   size("P9", `memory, idle (${NODE_PROXIES} on the node)`, idle, 12, 6);
   size("P9", "memory, after 2,000 rps", afterRate, 20, 8);
   size("P9", "memory, after 1 MB bodies", afterBodies, 40, 20);
+  if (starts.length > 0) {
+    const about = { id: "P12", what: "start until ready with identity", unit: "ms", bar: [{ max: 300 }], goal: [{ max: 100 }] };
+    entries.push({ row: rowOf(about, { [FAIRLEAD]: median(starts) }), bar: about.bar, goal: about.goal });
+  }
   return entries;
 }
 

@@ -109,7 +109,14 @@ async function startControlPlane(lab: Lab, authority: Authority, pod: Pod, serve
   });
 }
 
-export const fairlead: System & { fill(lab: Lab, authority: Authority, count: number): Promise<number[]> } = {
+export type Fairlead = System & {
+  /** Starts idle proxies of other pods; their processes. */
+  fill(lab: Lab, authority: Authority, count: number): Promise<number[]>;
+  /** From the start of the process until `/ready`: certificate installed, ms; one value per start. */
+  startTimes(lab: Lab, authority: Authority, repeats: number): Promise<number[]>;
+};
+
+export const fairlead: Fairlead = {
   name: "fairlead",
   version: () => (JSON.parse(run(["cat", join(root, "package.json")])) as { version: string }).version,
   async start(lab, authority, { client, server, service }) {
@@ -131,6 +138,17 @@ export const fairlead: System & { fill(lab: Lab, authority: Authority, count: nu
       logs: ["fairlead-a.log", "fairlead-b.log", `control-${client.namespace}.log`, `control-${server.namespace}.log`],
     };
   },
+  check(lab, { server }) {
+    const metrics = run(lab.command(server, lab.otherCore, ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:4191/metrics"]));
+    const lines = metrics.split("\n");
+    const has = (name: string, ...labels: string[]): boolean =>
+      lines.some((line) => line.startsWith(`${name}{`) && labels.every((label) => line.includes(label)));
+    if (!has("request_total", 'direction="inbound"', 'tls="true"', `client_id="${CLIENT_ID}"`))
+      return "no request_total of mutual TLS at proxy B";
+    if (!has("inbound_http_authz_allow_total", 'srv_name="web"', 'saz_name="web-client"'))
+      return "no inbound_http_authz_allow_total of the policy at proxy B";
+    return null;
+  },
   /** Idle proxies of other pods on the node: one namespace is enough, as nothing is redirected to them. */
   async fill(lab, authority, count) {
     const { client: pod } = lab.pods("fill");
@@ -147,5 +165,29 @@ export const fairlead: System & { fill(lab: Lab, authority: Authority, count: nu
       pids.push(lab.startProxy(pod, proxyCommand(lab), { env, log: `fairlead-fill-${i}.log` }));
     }
     return pids;
+  },
+  async startTimes(lab, authority, repeats) {
+    const { client: pod } = lab.pods("start");
+    await startControlPlane(lab, authority, pod, pod, pod.ip);
+    await Bun.sleep(1000);
+    const env = await environment(lab, authority, "start", CLIENT_ID, pod, POD_PORTS);
+    const argv = lab.command(pod, lab.proxyCore, [
+      process.execPath,
+      join(root, "bench", "ready.ts"),
+      POD_PORTS.admin.split(":")[1] as string,
+      ...proxyCommand(lab),
+    ]);
+    const times: number[] = [];
+    for (let i = 0; i < repeats; i++)
+      times.push(
+        Number(
+          Bun.spawnSync(argv, { env: { PATH: process.env.PATH ?? "", ...env }, stdout: "pipe", stderr: "ignore" })
+            .stdout.toString()
+            .trim()
+            .split("\n")
+            .at(-1),
+        ),
+      );
+    return times.filter(Number.isFinite);
   },
 };

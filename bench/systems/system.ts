@@ -18,6 +18,8 @@ export type System = {
   readonly name: string;
   /** Shown beside the results. */
   version(): string;
+  /** Whether requests really take the way that is measured; the reason when they do not. */
+  check?(lab: Lab, chain: Chain): string | null;
   /** Starts both proxies between the pods; they may not be ready yet. */
   start(lab: Lab, authority: Authority, pods: { client: Pod; server: Pod; service: string }): Promise<Chain>;
 };
