@@ -92,7 +92,14 @@ describe("live values", () => {
       schedule: (flush) => void flushes.push(flush),
       onError: (error, key) => void errors.push(`${key}: ${(error as Error).message}`),
     });
-    return { live, errors, flush: () => flushes.splice(0).forEach((one) => one()), pending: () => flushes.length };
+    return {
+      live,
+      errors,
+      flush: () => {
+        for (const one of flushes.splice(0)) one();
+      },
+      pending: () => flushes.length,
+    };
   };
   const equals = (a: unknown, b: unknown) => a === b;
 

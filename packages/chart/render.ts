@@ -31,7 +31,7 @@ export type RenderOptions = {
 /** One document of the output. */
 export type Manifest = { readonly source: string; readonly kind: string; readonly content: string };
 
-/** Most values that a rendering may wait for, one after another. */
+/** Most certificates of one template. */
 const maxPending = 64;
 
 /** A chart, parsed once; rendering it again costs no parsing. */
@@ -72,23 +72,18 @@ export class Chart {
    * @throws {TemplateError} naming template, line and value; {ChartError}.
    */
   async render(options: RenderOptions = {}): Promise<Manifest[]> {
-    const rendered = await this.#run(options, (set, data) => {
-      const out: [string, string][] = [];
-      const wanted = this.#templates.filter((path) => !options.only || options.only.includes(path));
-      for (const path of wanted)
-        out.push([
-          path,
-          execute(set, `${this.name}/${path}`, { ...data, Template: { Name: `${this.name}/${path}`, BasePath: `${this.name}/templates` } }),
-        ]);
-      return out;
-    });
-    const manifests = rendered.flatMap(([path, text]) =>
-      documents(text).map((content) => ({
-        source: `${this.name}/${path}`,
-        kind: kindOfManifest(content, `${this.name}/${path}`),
-        content,
-      })),
-    );
+    const values = mergeValues(this.defaults, options.values ?? {});
+    const now = options.now ?? new Date();
+    const makeCertificate = options.makeCertificate ?? noCertificates;
+    const manifests: Manifest[] = [];
+    for (const path of this.#templates) {
+      if (options.only && !options.only.includes(path)) continue;
+      const source = `${this.name}/${path}`;
+      const text = await this.#settle(source, { now, makeCertificate }, (set) =>
+        execute(set, source, { ...this.#data(options, deepCopy(values)), Template: { Name: source, BasePath: `${this.name}/templates` } }),
+      );
+      for (const content of documents(text)) manifests.push({ source, kind: kindOfManifest(content, source), content });
+    }
     return sortManifests(manifests);
   }
 
@@ -98,20 +93,22 @@ export class Chart {
     return execute(set, name, { ...this.#data({ values: undefined }, values), ...more });
   }
 
-  async #run<T>(options: RenderOptions, work: (set: TemplateSet, data: Mapping) => T): Promise<T> {
+  /** Runs a template again each time a certificate that it wants has been made; everything else of it stays the same. */
+  async #settle(
+    source: string,
+    options: { now: Date; makeCertificate: MakeCertificate },
+    work: (set: TemplateSet) => string,
+  ): Promise<string> {
     const made = new Map<string, unknown>();
-    const now = options.now ?? new Date();
-    const values = mergeValues(this.defaults, options.values ?? {});
     for (let round = 0; round < maxPending; round++) {
       try {
-        const set = this.#set({ now, makeCertificate: options.makeCertificate ?? noCertificates, made });
-        return work(set, this.#data(options, deepCopy(values)));
+        return work(this.#set({ ...options, made }));
       } catch (error) {
         if (!(error instanceof PendingValue)) throw error;
         made.set(error.key, await error.make());
       }
     }
-    throw new ChartError(`chart ${this.name}: more than ${maxPending} certificates`);
+    throw new ChartError(`${source}: more than ${maxPending} certificates`);
   }
 
   #data(options: RenderOptions, values: Values): Mapping {

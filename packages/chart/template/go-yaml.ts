@@ -158,7 +158,6 @@ const words = new Set([
   "false",
   "False",
   "FALSE",
-  "<<",
   ".nan",
   ".NaN",
   ".NAN",
