@@ -1,5 +1,14 @@
 // One call with one request message: unary, or a stream of answers. Callbacks only; nothing is queued.
-import { type ClientEngine, type ClientStream, ErrorCode, type Fields, RequestHead, type ResponseHead, type ResponseIncoming, type StreamError } from "#http";
+import {
+  type ClientEngine,
+  type ClientStream,
+  ErrorCode,
+  type Fields,
+  RequestHead,
+  type ResponseHead,
+  type ResponseIncoming,
+  type StreamError,
+} from "#http";
 import { encodeFrame, FrameReader } from "./frames.ts";
 import { Code, type Status, statusOfFields, statusOfHttp, statusOfReset } from "./status.ts";
 
@@ -104,7 +113,9 @@ class Call implements ResponseIncoming {
       const next = this.#frames.next();
       if (next === null) return true;
       if (!(next instanceof Uint8Array)) {
-        this.#giveUp(next.kind === "compressed" ? "the answer is compressed" : `an answer of ${next.bytes} bytes; at most ${MAX_MESSAGE_BYTES}`);
+        this.#giveUp(
+          next.kind === "compressed" ? "the answer is compressed" : `an answer of ${next.bytes} bytes; at most ${MAX_MESSAGE_BYTES}`,
+        );
         return false;
       }
       try {
@@ -134,7 +145,10 @@ class Call implements ResponseIncoming {
     this.#firstByte();
     this.#over = true;
     this.#observer?.end(trailers);
-    const status = (trailers === null ? null : statusOfFields(trailers)) ?? this.#status ?? { code: Code.UNKNOWN, message: "the answer has no grpc-status" };
-    this.#handler.end(this.#frames.partial && status.code === Code.OK ? { code: Code.INTERNAL, message: "the last answer is not whole" } : status);
+    const status = (trailers === null ? null : statusOfFields(trailers)) ??
+      this.#status ?? { code: Code.UNKNOWN, message: "the answer has no grpc-status" };
+    this.#handler.end(
+      this.#frames.partial && status.code === Code.OK ? { code: Code.INTERNAL, message: "the last answer is not whole" } : status,
+    );
   }
 }

@@ -38,35 +38,23 @@ export class FrameReader {
   /** The next message; null when it has not come whole; a fault when it never will. */
   next(): Uint8Array | FrameFault | null {
     if (this.#bytes < HEAD_BYTES) return null;
-    const head = this.#peek(HEAD_BYTES);
+    const head = this.#head();
     if ((head[0] as number) !== 0) return { kind: "compressed" };
     const length = new DataView(head.buffer, head.byteOffset).getUint32(1);
     if (length > this.#maxBytes) return { kind: "too long", bytes: length };
-    if (this.#bytes < HEAD_BYTES + length) return null;
-    const all = this.#peek(HEAD_BYTES + length);
-    const rest = all.subarray(HEAD_BYTES + length);
-    this.#chunks[0] = rest;
-    if (rest.length === 0) this.#chunks.shift();
-    this.#bytes -= HEAD_BYTES + length;
-    return all.subarray(HEAD_BYTES, HEAD_BYTES + length);
+    const end = HEAD_BYTES + length;
+    if (this.#bytes < end) return null;
+    const all = this.#join(end);
+    if (all.length > end) this.#chunks[0] = all.subarray(end);
+    else this.#chunks.shift();
+    this.#bytes -= end;
+    return all.subarray(HEAD_BYTES, end);
   }
 
-  /** The first chunk, made to hold at least `bytes`. Chunks are joined once a message is whole, never for each chunk. */
-  #peek(bytes: number): Uint8Array {
+  /** The first five bytes; a copy when they came in pieces. */
+  #head(): Uint8Array {
     const first = this.#chunks[0] as Uint8Array;
-    if (first.length >= bytes) return first;
-    if (bytes === HEAD_BYTES) return this.#copyHead();
-    const joined = new Uint8Array(this.#bytes);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      joined.set(chunk, at);
-      at += chunk.length;
-    }
-    this.#chunks = [joined];
-    return joined;
-  }
-
-  #copyHead(): Uint8Array {
+    if (first.length >= HEAD_BYTES) return first;
     const head = new Uint8Array(HEAD_BYTES);
     let at = 0;
     for (const chunk of this.#chunks) {
@@ -76,5 +64,19 @@ export class FrameReader {
       if (at === HEAD_BYTES) break;
     }
     return head;
+  }
+
+  /** The first chunk, made to hold at least `bytes`. Chunks are joined once, when a message is whole. */
+  #join(bytes: number): Uint8Array {
+    const first = this.#chunks[0] as Uint8Array;
+    if (first.length >= bytes) return first;
+    const joined = new Uint8Array(this.#bytes);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      joined.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#chunks = [joined];
+    return joined;
   }
 }

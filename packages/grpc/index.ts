@@ -7,7 +7,20 @@ import { Code, GrpcError, type Status } from "./status.ts";
 
 export { type CallHandler, type CallInit, type CallObserver, MAX_MESSAGE_BYTES, startCall } from "./call.ts";
 export { encodeFrame, type FrameFault, FrameReader } from "./frames.ts";
-export { decode, encode, type Field, field, MAX_DEPTH, type MessageTable, map, message, oneof, type Plain, repeated, type Scalar } from "./protobuf.ts";
+export {
+  decode,
+  encode,
+  type Field,
+  field,
+  MAX_DEPTH,
+  type MessageTable,
+  map,
+  message,
+  oneof,
+  type Plain,
+  repeated,
+  type Scalar,
+} from "./protobuf.ts";
 export { Code, codeName, GrpcError, type Status, statusOfFields, statusOfHttp, statusOfReset } from "./status.ts";
 
 export type Method<Request, Response> = {
@@ -41,7 +54,11 @@ export function stream<Request, Response>(
 }
 
 /** Calls a method that answers once. @throws {GrpcError} */
-export function unary<Request, Response>(channel: Channel, method: Method<Request, Response>, request: Partial<Plain<Request>>): Promise<Plain<Response>> {
+export function unary<Request, Response>(
+  channel: Channel,
+  method: Method<Request, Response>,
+  request: Partial<Plain<Request>>,
+): Promise<Plain<Response>> {
   return new Promise((resolve, reject) => {
     let answer: Plain<Response> | undefined;
     stream(channel, method, request, {

@@ -16,7 +16,12 @@ export type Plain<T> = T extends Uint8Array
 export const MAX_DEPTH = 64;
 
 const SCALARS = {
-  string: { wire: WireType.LengthDelimited, zero: () => "", read: (r: BinaryReader) => r.string(), write: (w: BinaryWriter, v: string) => w.string(v) },
+  string: {
+    wire: WireType.LengthDelimited,
+    zero: () => "",
+    read: (r: BinaryReader) => r.string(),
+    write: (w: BinaryWriter, v: string) => w.string(v),
+  },
   bytes: {
     wire: WireType.LengthDelimited,
     zero: () => new Uint8Array(0),
@@ -24,12 +29,37 @@ const SCALARS = {
     read: (r: BinaryReader) => r.bytes().slice(),
     write: (w: BinaryWriter, v: Uint8Array) => w.bytes(v),
   },
-  bool: { wire: WireType.Varint, zero: () => false, read: (r: BinaryReader) => r.bool(), write: (w: BinaryWriter, v: boolean) => w.bool(v) },
-  uint32: { wire: WireType.Varint, zero: () => 0, read: (r: BinaryReader) => r.uint32(), write: (w: BinaryWriter, v: number) => w.uint32(v) },
+  bool: {
+    wire: WireType.Varint,
+    zero: () => false,
+    read: (r: BinaryReader) => r.bool(),
+    write: (w: BinaryWriter, v: boolean) => w.bool(v),
+  },
+  uint32: {
+    wire: WireType.Varint,
+    zero: () => 0,
+    read: (r: BinaryReader) => r.uint32(),
+    write: (w: BinaryWriter, v: number) => w.uint32(v),
+  },
   int32: { wire: WireType.Varint, zero: () => 0, read: (r: BinaryReader) => r.int32(), write: (w: BinaryWriter, v: number) => w.int32(v) },
-  int64: { wire: WireType.Varint, zero: () => 0n, read: (r: BinaryReader) => BigInt(r.int64()), write: (w: BinaryWriter, v: bigint) => w.int64(v) },
-  fixed32: { wire: WireType.Bit32, zero: () => 0, read: (r: BinaryReader) => r.fixed32(), write: (w: BinaryWriter, v: number) => w.fixed32(v) },
-  fixed64: { wire: WireType.Bit64, zero: () => 0n, read: (r: BinaryReader) => BigInt(r.fixed64()), write: (w: BinaryWriter, v: bigint) => w.fixed64(v) },
+  int64: {
+    wire: WireType.Varint,
+    zero: () => 0n,
+    read: (r: BinaryReader) => BigInt(r.int64()),
+    write: (w: BinaryWriter, v: bigint) => w.int64(v),
+  },
+  fixed32: {
+    wire: WireType.Bit32,
+    zero: () => 0,
+    read: (r: BinaryReader) => r.fixed32(),
+    write: (w: BinaryWriter, v: number) => w.fixed32(v),
+  },
+  fixed64: {
+    wire: WireType.Bit64,
+    zero: () => 0n,
+    read: (r: BinaryReader) => BigInt(r.fixed64()),
+    write: (w: BinaryWriter, v: bigint) => w.fixed64(v),
+  },
   float: { wire: WireType.Bit32, zero: () => 0, read: (r: BinaryReader) => r.float(), write: (w: BinaryWriter, v: number) => w.float(v) },
 } as const;
 
@@ -62,7 +92,8 @@ export const oneof = (cases: Readonly<Record<string, Unnamed>>): { readonly case
 export function message<T>(properties: Readonly<Record<string, Unnamed | ReturnType<typeof oneof>>>): MessageTable<T> {
   const fields = new Map<number, Field>();
   for (const [name, property] of Object.entries(properties)) {
-    if ("cases" in property) for (const [each, unnamed] of Object.entries(property.cases)) fields.set(unnamed.number, { ...unnamed, name: each, oneof: name });
+    if ("cases" in property)
+      for (const [each, unnamed] of Object.entries(property.cases)) fields.set(unnamed.number, { ...unnamed, name: each, oneof: name });
     else fields.set(property.number, { ...property, name, oneof: null });
   }
   return { fields };
@@ -162,13 +193,20 @@ function write(table: MessageTable<unknown>, writer: BinaryWriter, value: Record
     if (known.oneof !== null) {
       const held = value[known.oneof] as Oneof | undefined;
       if (held?.case === known.name) writeValue(known, writer, held.value);
-    } else if (known.shape === "map") for (const entry of Object.entries((value[known.name] ?? {}) as Record<string, string>)) writeEntry(known, writer, entry);
+    } else if (known.shape === "map")
+      for (const entry of Object.entries((value[known.name] ?? {}) as Record<string, string>)) writeEntry(known, writer, entry);
     else if (known.shape === "repeated") for (const one of (value[known.name] ?? []) as unknown[]) writeValue(known, writer, one);
     else if (!isZero(value[known.name])) writeValue(known, writer, value[known.name]);
   }
 }
 
-const isZero = (value: unknown): boolean => value === undefined || value === "" || value === 0 || value === 0n || value === false || (value instanceof Uint8Array && value.length === 0);
+const isZero = (value: unknown): boolean =>
+  value === undefined ||
+  value === "" ||
+  value === 0 ||
+  value === 0n ||
+  value === false ||
+  (value instanceof Uint8Array && value.length === 0);
 
 function writeValue({ number, type }: Field, writer: BinaryWriter, value: unknown): void {
   if (typeof type === "string") {

@@ -39,7 +39,9 @@ export const getDestination = message<destination.GetDestination>({
   contextToken: field(3, "string"),
 });
 const dnsLikeIdentity = message<destination.TlsIdentity_DnsLikeIdentity>({ name: field(1, "string") });
-const tlsIdentity = message<Pick<destination.TlsIdentity, "strategy">>({ strategy: oneof({ dnsLikeIdentity: field(1, () => dnsLikeIdentity) }) });
+const tlsIdentity = message<Pick<destination.TlsIdentity, "strategy">>({
+  strategy: oneof({ dnsLikeIdentity: field(1, () => dnsLikeIdentity) }),
+});
 const opaqueTransport = message<destination.ProtocolHint_OpaqueTransport>({ inboundPort: field(1, "uint32") });
 const protocolHint = message<destination.ProtocolHint>({
   protocol: oneof({ h2: field(1, () => empty) }),
@@ -63,7 +65,9 @@ export const update = message<destination.Update>({
 
 const httpMethod = message<types.HttpMethod>({ type: oneof({ registered: field(1, "int32"), unregistered: field(2, "string") }) });
 const pathMatch = message<destination.PathMatch>({ regex: field(1, "string") });
-const requestSeq: MessageTable<destination.RequestMatch_Seq> = message<destination.RequestMatch_Seq>({ matches: repeated(1, () => requestMatch) });
+const requestSeq: MessageTable<destination.RequestMatch_Seq> = message<destination.RequestMatch_Seq>({
+  matches: repeated(1, () => requestMatch),
+});
 const requestMatch: MessageTable<destination.RequestMatch> = message<destination.RequestMatch>({
   match: oneof({
     all: field(1, () => requestSeq),
@@ -73,7 +77,9 @@ const requestMatch: MessageTable<destination.RequestMatch> = message<destination
     method: field(5, () => httpMethod),
   }),
 });
-const responseSeq: MessageTable<destination.ResponseMatch_Seq> = message<destination.ResponseMatch_Seq>({ matches: repeated(1, () => responseMatch) });
+const responseSeq: MessageTable<destination.ResponseMatch_Seq> = message<destination.ResponseMatch_Seq>({
+  matches: repeated(1, () => responseMatch),
+});
 const statusRange = message<destination.HttpStatusRange>({ min: field(1, "uint32"), max: field(2, "uint32") });
 const responseMatch: MessageTable<destination.ResponseMatch> = message<destination.ResponseMatch>({
   match: oneof({
@@ -135,7 +141,11 @@ const authz = message<Omit<inbound.Authz, "metadata">>({
   authentication: field(2, () => authn),
   labels: map(3),
 });
-export const server = message<inbound.Server>({ protocol: field(1, () => proxyProtocol), authorizations: repeated(3, () => authz), labels: map(4) });
+export const server = message<inbound.Server>({
+  protocol: field(1, () => proxyProtocol),
+  authorizations: repeated(3, () => authz),
+  labels: map(4),
+});
 
 export const methods = {
   certify: { path: "/io.linkerd.proxy.identity.Identity/Certify", request: certifyRequest, response: certifyResponse },

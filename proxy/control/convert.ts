@@ -1,13 +1,33 @@
 // Messages of the control plane as the data plane takes them (spec proxy §4.6, §5, §8.2). Pure. What is wrong in a message is
 // named; a message that cannot be used as a whole throws.
+
+import { formatIpv4, formatIpv6, parseDnsName, parseNameAddr, splitAuthority } from "#addr";
 import type * as destination from "#api/destination_pb";
 import type * as types from "#api/http_types_pb";
 import type * as inbound from "#api/inbound_pb";
 import type * as net from "#api/net_pb";
-import { formatIpv4, formatIpv6, parseDnsName, parseNameAddr, splitAuthority } from "#addr";
 import type { Plain } from "#grpc";
-import { type Authentication, type Authorization, LOCALHOST, type Network, network4, network6, type Protocol, type ServerPolicy } from "#policy";
-import { compilePath, MAX_MATCH_DEPTH, type RegexEngine, type RequestMatch, type ResponseClass, ResponseClasses, type ResponseMatch, type Route, type RouteBudget } from "#profiles";
+import {
+  type Authentication,
+  type Authorization,
+  LOCALHOST,
+  type Network,
+  network4,
+  network6,
+  type Protocol,
+  type ServerPolicy,
+} from "#policy";
+import {
+  compilePath,
+  MAX_MATCH_DEPTH,
+  type RegexEngine,
+  type RequestMatch,
+  type ResponseClass,
+  ResponseClasses,
+  type ResponseMatch,
+  type Route,
+  type RouteBudget,
+} from "#profiles";
 import type { Endpoint, NameAddr, Profile, SocketAddr } from "../contracts.ts";
 
 /** Told of what was left out. */
@@ -39,7 +59,11 @@ function hextets({ first, last }: Plain<net.IPv6>): number[] {
 }
 
 /** Null for an address without IP. `setLabels` are overridden by the address's own. */
-export function endpointOf(weighted: Plain<destination.WeightedAddr>, setLabels: Readonly<Record<string, string>>, warn: Warn): Endpoint | null {
+export function endpointOf(
+  weighted: Plain<destination.WeightedAddr>,
+  setLabels: Readonly<Record<string, string>>,
+  warn: Warn,
+): Endpoint | null {
   const addr = socketAddr(weighted.addr);
   if (addr === null) return null;
   const strategy = weighted.tlsIdentity?.strategy;
@@ -62,7 +86,11 @@ export function endpointOf(weighted: Plain<destination.WeightedAddr>, setLabels:
 }
 
 /** `regex` is asked for when a route has a path. */
-export async function profileOf(message: Plain<destination.DestinationProfile>, regex: () => Promise<RegexEngine>, warn: Warn): Promise<Profile> {
+export async function profileOf(
+  message: Plain<destination.DestinationProfile>,
+  regex: () => Promise<RegexEngine>,
+  warn: Warn,
+): Promise<Profile> {
   const engine = message.routes.length > 0 ? await regex() : null;
   const endpoint = message.endpoint === undefined ? null : endpointOf(message.endpoint, {}, warn);
   return {
@@ -221,7 +249,8 @@ function authorizationOf(authz: Plain<Omit<inbound.Authz, "metadata">>, index: n
 
 function networkOf({ ip, prefixLen }: Plain<net.IPNetwork>, at: string): Network {
   const value = ip?.ip;
-  const network = value?.case === "ipv4" ? network4(value.value, prefixLen) : value?.case === "ipv6" ? network6(hextets(value.value), prefixLen) : null;
+  const network =
+    value?.case === "ipv4" ? network4(value.value, prefixLen) : value?.case === "ipv6" ? network6(hextets(value.value), prefixLen) : null;
   if (network === null) throw new Error(`${at}.networks: not a network`);
   return network;
 }

@@ -1,5 +1,5 @@
 // The inbound policies of this workload's ports: watched, or fixed by the environment (spec proxy §8.1).
-import { samePolicy, type ServerPolicy } from "#policy";
+import { type ServerPolicy, samePolicy } from "#policy";
 import type { Backoff } from "#stack";
 import type { PolicyConfig } from "../config/index.ts";
 import type { PolicyHandle, PolicyStore, Unsubscribe } from "../contracts.ts";
@@ -39,7 +39,10 @@ export type PoliciesOptions = {
   readonly service: ServiceClient | null;
   readonly backoff: Backoff;
   readonly random: () => number;
-  readonly log: { warn(message: string, fields: Record<string, unknown>): void; info(message: string, fields: Record<string, unknown>): void };
+  readonly log: {
+    warn(message: string, fields: Record<string, unknown>): void;
+    info(message: string, fields: Record<string, unknown>): void;
+  };
 };
 
 export class Policies implements PolicyStore {
@@ -72,7 +75,8 @@ export class Policies implements PolicyStore {
               log.warn("a policy was not understood; the one before stays", { port, error: (error as Error).message });
             }
           },
-          onRefused: (status) => log.warn("the policy controller refuses this port; its policy stays as it is", { port, error: status.message }),
+          onRefused: (status) =>
+            log.warn("the policy controller refuses this port; its policy stays as it is", { port, error: status.message }),
         }),
       );
     }

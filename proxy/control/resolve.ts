@@ -27,7 +27,8 @@ export async function resolveControl({ host, port }: ControlAddr, dns: Dns): Pro
     (records) => records.map((record) => podAddr(record.name, record.port)),
     () => [],
   );
-  if (pods.length > 0 && pods.every((addr) => addr !== null)) return { addrs: pods.slice(0, MAX_ADDRESSES) as SocketAddr[], ttlMs: SRV_TTL_MS };
+  if (pods.length > 0 && pods.every((addr) => addr !== null))
+    return { addrs: pods.slice(0, MAX_ADDRESSES) as SocketAddr[], ttlMs: SRV_TTL_MS };
   let records: Awaited<ReturnType<Dns["a"]>>;
   try {
     records = await dns.a(name);

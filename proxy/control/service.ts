@@ -2,8 +2,9 @@
 // two asked (spec proxy §1.6).
 import { formatSocketAddr, type SocketAddr } from "#addr";
 import { PeakEwma, pickP2c } from "#balance";
-import { type Channel } from "#grpc";
+import type { Channel } from "#grpc";
 import type { Logger } from "#log";
+import { joinLabels } from "#metrics";
 import { type Backoff, backoffMs } from "#stack";
 import type { ControlService } from "../config/index.ts";
 import type { HttpEngines } from "../http/engines.ts";
@@ -12,7 +13,6 @@ import { Meter } from "../http/meter.ts";
 import { grpcStatusOf } from "../http/response.ts";
 import type { ResponseFamilies } from "../metrics/scopes.ts";
 import { clientTlsLabels } from "../metrics/scopes.ts";
-import { joinLabels } from "#metrics";
 import type { Runtime } from "../runtime.ts";
 import { type DialContext, dial } from "../tcp/dial.ts";
 import type { TlsStore } from "../tls/index.ts";
@@ -70,7 +70,10 @@ export class ServiceClient {
     const { host, port } = options.service.addr;
     const name = host.replace(/\.$/, "");
     this.#authority = port === 80 ? name : `${name}:${port}`;
-    const tls = options.service.name === null ? ({ kind: options.tls === null ? "disabled" : "none", reason: "loopback" } as const) : ({ kind: "established", serverId: options.service.name } as const);
+    const tls =
+      options.service.name === null
+        ? ({ kind: options.tls === null ? "disabled" : "none", reason: "loopback" } as const)
+        : ({ kind: "established", serverId: options.service.name } as const);
     this.#scope = options.families.scope(joinLabels(`addr="${name}:${port}"`, clientTlsLabels(tls as never)));
   }
 
