@@ -72,12 +72,12 @@ export function overlay(base: Values, over: Values): Values {
   return out;
 }
 
-/** Defaults with overrides upon them; an override of `null` removes the default. */
+/** Defaults with overrides upon them; an override of `null` removes a default; where there is none it stays. */
 export function mergeValues(defaults: Values, overrides: Values): Values {
   const out = deepCopy(defaults);
   for (const [key, value] of Object.entries(overrides)) {
     const have = own(out, key);
-    if (value === null) delete out[key];
+    if (value === null && have !== undefined) delete out[key];
     else if (isMapping(value)) put(out, key, mergeValues(isMapping(have) ? have : {}, value));
     else put(out, key, deepCopy(value));
   }
@@ -168,7 +168,7 @@ class SetParser {
       for (;;) {
         const { text, quoted, end } = this.#until(",}");
         if (end === undefined) this.#fail("a list must end with '}'");
-        if (!(end === "}" && items.length === 0 && text === "")) items.push(this.#typed(text, quoted));
+        items.push(this.#typed(text, quoted));
         if (end === "}") break;
       }
       if (this.#at < this.#text.length && this.#text[this.#at++] !== ",") this.#fail("expected ',' after a list");
