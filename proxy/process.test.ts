@@ -209,6 +209,33 @@ it("curl through two proxies, policy changes, opaque bytes, metrics, drain", asy
   }
 }, 30_000);
 
+it("without identity and policy controller: plain, by static policy", async () => {
+  const children = (["a", "b"] as const).map((who) => {
+    const kept = Object.entries(environment(who)).filter(([key]) => !/_(IDENTITY|POLICY)_/.test(key) && !key.endsWith("INBOUND_PORTS"));
+    return pods[who].start([process.execPath, join(ROOT, "main.ts"), "proxy"], {
+      env: {
+        ...Object.fromEntries(kept),
+        LINKERD2_PROXY_IDENTITY_DISABLED: "disabled",
+        LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_IDENTITY: "6379",
+      },
+      uid: PROXY_UID,
+      stdout: (text) => logs.set(`plain ${who}`, (logs.get(`plain ${who}`) ?? "") + text),
+    });
+  });
+  for (const pod of [pods.a, pods.b]) await until("ready", async () => (await curl(pod, "http://127.0.0.1:4191/ready")) === "ready\n");
+  const seen = await curl(pods.a, "-H", "l5d-client-id: spoof", `http://${pods.b.ip}:8080/plain`);
+  expect(seen).toContain("/plain");
+  expect(seen).not.toContain("spoof");
+  expect(await curl(pods.a, "-i", `http://${pods.b.ip}:6379/`)).toStartWith("HTTP/1.1 403 ");
+  const metrics = await curl(pods.b, "http://127.0.0.1:4191/metrics");
+  expect(metrics).toContain('tls="disabled",srv_name="default:all-unauthenticated",saz_name="default:all-unauthenticated"');
+  for (const child of children) {
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    child.kill("SIGTERM");
+    expect(await ended).toBe(0);
+  }
+}, 20_000);
+
 it("a configuration that cannot be used: every mistake told, exit status 64", async () => {
   const { status, stdout, stderr } = await pods.a.output("env", "-i", process.execPath, join(ROOT, "main.ts"), "proxy");
   expect([status, stdout]).toEqual([64, ""]);

@@ -184,12 +184,73 @@ test("without identity TLS is not even looked for", async () => {
   expect(proxy.ledger.sum("inbound", "request", "disabled")).toBe(1);
 });
 
+test("a port declared HTTP/1 is HTTP/1 at once: a first segment of eight bytes is no reason for doubt", async () => {
+  const { app, port, proxy } = await scene(allowAll("web", { kind: "http1" }));
+  const client = await dialRaw(port);
+  client.write("GET / HT");
+  client.write("TP/1.1\r\nHost: a\r\n\r\n");
+  await (await app.accept()).until("\r\n\r\n");
+  expect(proxy.ledger.sum("inbound", "http_allow")).toBe(1);
+});
+
+test("a port declared HTTP/1 still takes upgraded HTTP/2 from mesh peers", async () => {
+  const { app, port } = await scene(allowAll("web", { kind: "http1" }));
+  const client = await mesh(port);
+  client.write(PREFACE);
+  client.write(frame(FrameType.SETTINGS, 0, 0));
+  const literal = (name: string, value: string) =>
+    Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)]);
+  client.write(frame(FrameType.HEADERS, 5, 1, Buffer.concat([requestBlock("/up", "a"), literal("l5d-orig-proto", "HTTP/1.1")])));
+  expect(await (await app.accept()).until("\r\n\r\n")).toStartWith("GET /up HTTP/1.1\r\n");
+});
+
+test("a port declared HTTP/2 is HTTP/2 without detection: anything else is a protocol error", async () => {
+  const { app, port } = await scene(allowAll("web", { kind: "http2" }));
+  const client = await dialRaw(port);
+  client.write(GET);
+  const answer = await client.closed;
+  expect(new Frames({ ...client, text: () => answer }, "client").all().some((f) => f.type === FrameType.GOAWAY)).toBe(true);
+  expect(app.accepted).toBe(0);
+});
+
+test("a port declared TLS: the application's own TLS passes, authorized as a connection", async () => {
+  const { app, port, proxy, policy } = await scene(allowAll("tls", { kind: "tls" }));
+  void dialTls({ port, serverName: "app.example.com", credentials: null, ca: ca.pem }).catch(() => {});
+  await (await app.accept()).until("app.example.com");
+  expect(proxy.ledger.sum("inbound", "tcp_allow", "srv=tls", "sni=app.example.com")).toBe(1);
+  expect(proxy.ledger.sum("inbound", "src", "open")).toBe(0);
+  policy.set(denyAll("tls", { kind: "tls" }));
+  const refused = await dialRaw(port);
+  refused.write(GET);
+  expect(await refused.closed).toBe("");
+});
+
+test("an upgraded request that HTTP/1 could read in two ways is a stream error, and nothing goes on", async () => {
+  const { app, port } = await scene();
+  const client = await mesh(port);
+  client.write(PREFACE);
+  client.write(frame(FrameType.SETTINGS, 0, 0));
+  const literal = (name: string, value: string) =>
+    Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)]);
+  client.write(
+    frame(
+      FrameType.HEADERS,
+      5,
+      1,
+      Buffer.concat([requestBlock("/x", "a"), literal("l5d-orig-proto", "HTTP/1.1"), literal("host", "other.example")]),
+    ),
+  );
+  const reset = await new Frames(client, "client").find((f) => f.type === FrameType.RST_STREAM || f.type === FrameType.HEADERS);
+  expect(reset.stream).toBe(1);
+  expect(app.accepted).toBe(0);
+});
+
 // --- direct connections (cases 11 to 16) ---
 
 const TRANSPORT = ["transport.l5d.io/v1"];
 
 test("direct: the header's port is reached and its policy asked; bytes in the same segment belong to the stream", async () => {
-  const { proxy, app, port } = await scene(allowOnly(["friend.ns"]));
+  const { proxy, app, port, policy } = await scene(allowOnly(["friend.ns"]));
   proxy.inboundDst = null;
   const client = await mesh(port, friend, TRANSPORT);
   expect(client.tls.alpnProtocol).toBe(TRANSPORT[0] as string);
@@ -200,6 +261,10 @@ test("direct: the header's port is reached and its policy asked; bytes in the sa
   await client.until("pong");
   expect(proxy.ledger.sum("inbound", "src", "client_id=friend.ns", `127.0.0.1:${app.port}`, "read")).toBe(4);
   expect(proxy.ledger.sum("inbound", "tcp_allow")).toBe(0);
+  // Checked once: a change of the policy does not cut it.
+  policy.set(denyAll());
+  client.write("more");
+  await server.until("more");
 });
 
 test("direct: a session protocol without a name is local HTTP", async () => {
