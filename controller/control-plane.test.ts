@@ -85,7 +85,7 @@ beforeAll(async () => {
     await tls("linkerd-policy-validator"),
   ];
   [identity, destination, policy, validator, injector] = await Promise.all([
-    cluster.role("identity", [
+    cluster.role("identity", "linkerd-identity", [
       "-addr=127.0.0.1:0",
       "-admin-addr=127.0.0.1:0",
       `-issuer=${issuer}`,
@@ -93,27 +93,27 @@ beforeAll(async () => {
       "-controller-namespace=linkerd",
       "-identity-trust-domain=cluster.local",
     ]),
-    cluster.role("destination", [
+    cluster.role("destination", "linkerd-destination", [
       "-addr=127.0.0.1:0",
       "-metrics-addr=127.0.0.1:0",
       "-cluster-domain=cluster.local",
       "-identity-trust-domain=cluster.local",
       "-default-opaque-ports=25,3306",
     ]),
-    cluster.role("policy", [
+    cluster.role("policy", "linkerd-destination", [
       "--grpc-addr=127.0.0.1:0",
       "--admin-addr=127.0.0.1:0",
       "--server-addr=127.0.0.1:0",
       `--server-tls-key=${policyTls}/tls.key`,
       `--server-tls-certs=${policyTls}/tls.crt`,
     ]),
-    cluster.role("sp-validator", [
+    cluster.role("sp-validator", "linkerd-destination", [
       "-addr=127.0.0.1:0",
       "-metrics-addr=127.0.0.1:0",
       `-tls-cert=${validatorTls}/tls.crt`,
       `-tls-key=${validatorTls}/tls.key`,
     ]),
-    cluster.role("proxy-injector", [
+    cluster.role("proxy-injector", "linkerd-proxy-injector", [
       "-addr=127.0.0.1:0",
       "-metrics-addr=127.0.0.1:0",
       `-tls-cert=${injectorTls}/tls.crt`,

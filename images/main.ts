@@ -76,7 +76,11 @@ export async function main(): Promise<void> {
   try {
     const product = join(work, "fairlead");
     const bin = "/usr/local/bin/fairlead";
-    skeleton(product, [{ from: compile("fairlead"), to: bin }]);
+    // /bin/sleep is what config.alpha.linkerd.io/proxy-wait-before-exit-seconds runs before the proxy ends.
+    skeleton(product, [
+      { from: compile("fairlead"), to: bin },
+      { from: "/bin/sleep", to: "/usr/bin/sleep" },
+    ]);
     iptables(product);
     const layer = await makeLayer({ root: product, path: join(work, "fairlead.gz") });
     await writeArchive({ out: join(out, "fairlead.tar"), images: [{ name: `${REGISTRY}/fairlead:${tag()}`, layer, entrypoint: [bin] }] });

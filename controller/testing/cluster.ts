@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { KubeClient } from "#kube";
+import { type AnyObject, KubeClient, Resources } from "#kube";
 import { type ApiServer, createPki, startApiServer } from "../../cluster/apiserver/index.ts";
 import { clusterTools } from "../../cluster/tools.ts";
 
@@ -13,8 +13,8 @@ export type TestCluster = {
   readonly client: KubeClient;
   readonly kubeconfig: string;
   kubectl(args: readonly string[], input?: string): Promise<{ status: number; stdout: string; stderr: string }>;
-  /** Starts a role of the executable; resolves when it serves, with the ports it logs. */
-  role(name: string, args: readonly string[]): Promise<RunningRole>;
+  /** Starts a role of the executable as a service account of namespace linkerd; resolves when it serves, with the ports it logs. */
+  role(name: string, serviceAccount: string, args: readonly string[]): Promise<RunningRole>;
   /** Where webhooks' Services lead, by service name. */
   readonly webhookPorts: Map<string, number>;
   close(): Promise<void>;
@@ -36,18 +36,20 @@ export async function startTestCluster(): Promise<TestCluster> {
       return { host: "127.0.0.1", port };
     },
   });
-  const kubeconfig = join(dir, "kubeconfig");
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
+  const writeKubeconfig = (name: string, token: string): string => {
+    const path = join(dir, `${name}.kubeconfig`);
+    const config = {
       apiVersion: "v1",
       kind: "Config",
       "current-context": "test",
-      contexts: [{ name: "test", context: { cluster: "test", user: "admin" } }],
+      contexts: [{ name: "test", context: { cluster: "test", user: name } }],
       clusters: [{ name: "test", cluster: { server: server.url, "certificate-authority-data": Buffer.from(pki.ca).toString("base64") } }],
-      users: [{ name: "admin", user: { token: "admin" } }],
-    }),
-  );
+      users: [{ name, user: { token } }],
+    };
+    writeFileSync(path, JSON.stringify(config));
+    return path;
+  };
+  const kubeconfig = writeKubeconfig("admin", "admin");
   const client = KubeClient.fromEnv({ kubeconfig, env: {} });
   const running = new Set<RunningRole>();
   const home = join(dir, "home");
@@ -71,8 +73,14 @@ export async function startTestCluster(): Promise<TestCluster> {
       ]);
       return { status, stdout, stderr };
     },
-    async role(name, args) {
-      const child = Bun.spawn([process.execPath, join(root, "main.ts"), name, `-kubeconfig=${kubeconfig}`, ...args], {
+    async role(name, serviceAccount, args) {
+      const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
+      const { status } = await client.create<AnyObject & { status: { token: string } }>(
+        { ...Resources.serviceAccounts, namespace: "linkerd", name: serviceAccount, subresource: "token" },
+        request,
+      );
+      const own = writeKubeconfig(name, status.token);
+      const child = Bun.spawn([process.execPath, join(root, "main.ts"), name, `-kubeconfig=${own}`, ...args], {
         stdout: "pipe",
         stderr: "inherit",
       });

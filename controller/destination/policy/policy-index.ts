@@ -13,7 +13,7 @@ import {
   requireIdentityAnnotation,
 } from "#inject";
 import { type Change, type KubeObject, matchesSelector, type Pod, Store } from "#kube";
-import { type Cell, LiveIndex, type Logger, type Track } from "../../runtime/index.ts";
+import { type Cell, type Fields, LiveIndex, type Logger, type Track } from "../../runtime/index.ts";
 import {
   type NetworkMatch,
   type Protocol,
@@ -47,6 +47,9 @@ const everywhere: readonly NetworkMatch[] = [
 ];
 const anyIdentity: Authentication = { kind: "identities", names: [], suffixes: [[]] };
 
+/** Warnings remembered so that they are told once; then all are forgotten. */
+const maxTold = 1000;
+
 export class PolicyIndex {
   readonly #config: PolicyConfig;
   readonly #log: Logger;
@@ -55,6 +58,7 @@ export class PolicyIndex {
   readonly #servers = new Map<string, Map<string, Server>>();
   readonly #authorizations = new Map<string, Map<string, ServerAuthorization>>();
   readonly #clusterNetworks: readonly NetworkMatch[];
+  readonly #told = new Set<string>();
 
   constructor({ config, log, schedule }: { config: PolicyConfig; log: Logger; schedule: (flush: () => void) => void }) {
     this.#config = config;
@@ -147,13 +151,22 @@ export class PolicyIndex {
     );
     if (found.length > 1) {
       found.sort((a, b) => (a.createdAt !== b.createdAt ? (a.createdAt < b.createdAt ? -1 : 1) : a.name < b.name ? -1 : 1));
-      this.#log.warning("several Servers select one port; the oldest counts", {
+      this.#warnOnce("several Servers select one port; the oldest counts", {
         pod: `${namespace}/${pod.metadata.name}`,
         port,
         servers: found.map((server) => server.name).join(","),
       });
     }
     return found[0];
+  }
+
+  /** Told once per set of fields: the policy of a port is computed again and again. */
+  #warnOnce(message: string, fields: Fields): void {
+    const key = JSON.stringify(fields);
+    if (this.#told.has(key)) return;
+    if (this.#told.size >= maxTold) this.#told.clear();
+    this.#told.add(key);
+    this.#log.warning(message, fields);
   }
 
   #defaultServer(pod: Pod, port: number): InboundServer {
