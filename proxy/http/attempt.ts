@@ -106,7 +106,7 @@ export class Attempt implements ResponseIncoming {
     this.#unload();
     let effective = error;
     // A reused HTTP/1 connection that closed says nothing certain: only what may be repeated is (RFC 9110 §9.2.2).
-    if (error.kind === "refused" && this.http1 && !IDEMPOTENT.has(exchange.request.head.method)) effective = { kind: "closed", errno: "" };
+    if (error.kind === "refused" && this.http1 && !exchange.request.idempotent) effective = { kind: "closed", errno: "" };
     const native = exchange.request.style.version === "HTTP/2" && !exchange.request.downgraded;
     if (effective.kind === "refused") this.#fail("h2(REFUSED_STREAM)");
     else if (effective.kind === "reset" && (native || this.meter.status !== 0)) this.#fail(`h2(${codeName(effective.code)})`);
@@ -196,9 +196,6 @@ export class Attempt implements ResponseIncoming {
     this.endpoint.load.pending--;
   }
 }
-
-/** RFC 9110 §9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 const NAMES: readonly string[] = Object.keys(ErrorCode);
 

@@ -221,6 +221,14 @@ export class Exchange implements Incoming {
     }
     if (!this.#responded) {
       if (error.kind === "refused" && this.#sendAgain(attempt)) return;
+      if (error.kind === "closed" && this.request.idempotent) {
+        // An endpoint that died: what may be repeated is, once, elsewhere; a proxy that leaves has its peer do it.
+        if (this.#redispatches === 0 && this.dispatcher?.hasOther(attempt.endpoint) === true && this.#sendAgain(attempt)) return;
+        if (this.owner.refuses && this.request.style.version === "HTTP/2") {
+          this.#giveUp(ErrorCode.REFUSED_STREAM);
+          return;
+        }
+      }
       if (this.request.style.version === "HTTP/2" && !this.request.downgraded) {
         if (error.kind === "reset" || error.kind === "refused") {
           this.#giveUp(error.kind === "reset" ? error.code : ErrorCode.REFUSED_STREAM);

@@ -29,6 +29,8 @@ export class DerivedRequest {
   readonly poolKey: string | null;
   /** Value of `l5d-require-id`, a valid name; null without. */
   readonly requireId: string | null;
+  /** May be repeated when a connection ends without a response (RFC 9110 §9.2.2). */
+  readonly idempotent: boolean;
   /** Classified by `grpc-status` alone (spec proxy §12). */
   readonly grpcClassified: boolean;
   /** What the stack above remembers: its target, route, permit … */
@@ -43,9 +45,13 @@ export class DerivedRequest {
     this.upgrade = init.upgrade;
     this.poolKey = init.poolKey;
     this.requireId = init.requireId;
+    this.idempotent = init.idempotent;
     this.grpcClassified = init.grpcClassified;
   }
 }
+
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export type DeriveOptions = {
   readonly context: object;
@@ -95,6 +101,7 @@ export function deriveRequest(received: RequestHead, options: DeriveOptions): De
     upgrade,
     poolKey: upgrade || head.version === "HTTP/1.0" || authority === "" ? null : authority,
     requireId,
+    idempotent: IDEMPOTENT.has(head.method),
     grpcClassified: isClassifiedAsGrpc(head),
   });
 }

@@ -100,6 +100,11 @@ export class InboundHttpService implements HttpService {
     });
   }
 
+  /** Requests without a response head yet. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
   derive(connection: HttpServerConnection, head: RequestHead): DerivedRequest {
     const client = connection.context as InboundClient;
     const verdict = client.verdict();

@@ -33,6 +33,11 @@ export class Inbound {
     this.#direct = new DirectConnections(this.context, this.#http);
   }
 
+  /** Requests without a response head yet. */
+  get inFlight(): number {
+    return this.#http.inFlight;
+  }
+
   accept(connection: Connection): void {
     const { settings, telemetry, policies, log } = this.context;
     const dst = this.#originalDst(connection);

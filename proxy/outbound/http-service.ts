@@ -25,6 +25,11 @@ export class OutboundHttpService implements HttpService {
     this.#context = context;
   }
 
+  /** Requests without a response head yet. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
   derive(connection: HttpServerConnection, head: RequestHead): DerivedRequest {
     const route = connection.context as OutboundRoute;
     const known = head.derived;

@@ -37,6 +37,7 @@ export class Outbound {
   readonly named: Named;
   readonly context: OutboundContext;
   readonly #originalDst: OutboundOptions["originalDst"];
+  readonly #http: OutboundHttpService;
   readonly #targets: IdleCache<OutboundTarget | IngressTarget>;
 
   constructor(options: OutboundOptions) {
@@ -57,7 +58,8 @@ export class Outbound {
       },
     };
     this.named = new Named(this.context);
-    const service = new OutboundHttpService(this.context);
+    this.#http = new OutboundHttpService(this.context);
+    const service = this.#http;
     this.#targets = new IdleCache({
       ...idle,
       create: (key) => {
@@ -68,6 +70,11 @@ export class Outbound {
       },
       dispose: (target) => target.close(),
     });
+  }
+
+  /** Requests without a response head yet. */
+  get inFlight(): number {
+    return this.#http.inFlight;
   }
 
   accept(connection: Connection): void {

@@ -557,3 +557,32 @@ test("a proxy that leaves refuses what its application did not get, and another 
     client.socket.destroy();
   }
 });
+
+test("an endpoint that dies with a request in hand: a GET goes elsewhere once, a POST is a 502", async () => {
+  const proxy = start();
+  logical(proxy);
+  let killed = 0;
+  const dying = await server((connection) => {
+    connection.socket.on("data", () => {
+      killed++;
+      connection.socket.resetAndDestroy();
+    });
+  });
+  const living = await server(answering("alive"));
+  proxy.discovery.setEndpoints(`${NAME}:80`, [endpoint({ addr: at(dying.port) }), endpoint({ addr: at(living.port) })]);
+  for (let i = 0; i < 10; i++) {
+    const client = await dialRaw(proxy.outboundListener.port);
+    client.write(GET);
+    await client.until(/alive$/);
+    client.socket.destroy();
+  }
+  const before = killed;
+  const statuses = new Set<string>();
+  for (let i = 0; i < 30 && statuses.size < 2; i++) {
+    const client = await dialRaw(proxy.outboundListener.port);
+    client.write("POST / HTTP/1.1\r\nHost: web.ns\r\nContent-Length: 0\r\n\r\n");
+    statuses.add((await client.until(/HTTP\/1.1 \d+/)).slice(9, 12));
+    client.socket.destroy();
+  }
+  expect(killed === before ? ["200"] : ["200", "502"]).toEqual([...statuses].sort());
+});
