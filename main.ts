@@ -10,6 +10,7 @@ const roles: Record<string, () => Promise<Entry>> = {
   policy: () => import("./controller/destination/policy/main.ts"),
   "sp-validator": () => import("./controller/destination/sp-validator/main.ts"),
   "proxy-injector": () => import("./controller/proxy-injector/main.ts"),
+  heartbeat: () => import("./controller/heartbeat/main.ts"),
   "cluster-apiserver": () => import("./cluster/apiserver/main.ts"),
   "cluster-controllers": () => import("./cluster/controllers/main.ts"),
   "cluster-node": () => import("./cluster/node/main.ts"),

@@ -11,6 +11,8 @@ export type GrpcServer = {
   close(): Promise<void>;
 };
 
+/** Longest request message, in bytes: a certificate request with a token has a few KiB. */
+export const maxRequestBytes = 256 * 1024;
 /** How long open calls may go on after close began; then their connections are cut. */
 const drainMs = 2_000;
 
@@ -37,6 +39,7 @@ export async function serveGrpc({
     // gRPC alone: what proxies speak.
     connect: false,
     grpcWeb: false,
+    readMaxBytes: maxRequestBytes,
   });
   const server: Http2Server = createServer(handler as never);
   server.on("session", (session) => {

@@ -2,7 +2,7 @@
 export { type Admin, serveAdmin } from "./admin.ts";
 export { createEventRecorder, type EventInput, type EventObject, type EventRecorder, maxEventsInFlight } from "./events.ts";
 export { FlagError, type FlagSpec, parseAddress, parseFlags } from "./flags.ts";
-export { type GrpcServer, serveGrpc, shutdownSignal } from "./grpc.ts";
+export { type GrpcServer, maxRequestBytes, serveGrpc, shutdownSignal } from "./grpc.ts";
 export { type Cell, type CellSpec, type Dependency, follow, LiveIndex, type Track } from "./live.ts";
 export { createLogger, type Fields, type Level, type Logger, parseLevel } from "./log.ts";
 export { type ControllerMetrics, createMetrics } from "./metrics.ts";

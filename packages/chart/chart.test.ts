@@ -82,6 +82,8 @@ describe("equal to helm template", () => {
         podAnnotations: { "example.org/note": "yes: with a colon", odd: "true" },
         podLabels: { team: "mesh" },
         controlPlaneTracing: true,
+        disableHeartBeat: false,
+        heartbeatSchedule: "1 2 * * *",
         proxy: {
           cores: 2,
           await: false,
@@ -191,6 +193,20 @@ describe("the control plane's chart", () => {
     const whole = keys((await render()).docs);
     const parts = [...keys((await render({ stage: "config" })).docs), ...keys((await render({ stage: "control-plane" })).docs)];
     expect(parts.sort()).toEqual(whole.sort());
+  });
+
+  test("the heartbeat, when it is wanted: ten minutes after the installation, every day", async () => {
+    expect((await render()).docs.some((one) => one.metadata.name === "linkerd-heartbeat")).toBe(false);
+    const { docs: all } = await render({ values: { disableHeartBeat: false }, now: new Date("2021-09-30T23:55:00Z") });
+    expect((find(all, "CronJob", "linkerd-heartbeat")["spec"] as { schedule: string }).schedule).toBe("05 00 * * *");
+    expect(all.filter((one) => one.metadata.name === "linkerd-heartbeat").map((one) => one.kind)).toEqual([
+      "ServiceAccount",
+      "ClusterRole",
+      "ClusterRoleBinding",
+      "Role",
+      "RoleBinding",
+      "CronJob",
+    ]);
   });
 
   test("an external secret needs its CA bundle", async () => {

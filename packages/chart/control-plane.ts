@@ -41,13 +41,14 @@ const configTemplates = [
   "namespace",
   "identity-rbac",
   "destination-rbac",
+  "heartbeat-rbac",
   "policy-crd",
   "serviceprofile-crd",
   "trafficsplit-crd",
   "proxy-injector-rbac",
   "psp",
 ].map((name) => `templates/${name}.yaml`);
-const controlPlaneTemplates = ["config", "identity", "destination", "proxy-injector"].map((name) => `templates/${name}.yaml`);
+const controlPlaneTemplates = ["config", "identity", "destination", "heartbeat", "proxy-injector"].map((name) => `templates/${name}.yaml`);
 
 /** The chart as this executable carries it. Each call parses it anew; keep it when rendering often. */
 export function controlPlaneChart(): Chart {

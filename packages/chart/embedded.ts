@@ -11,17 +11,19 @@ import file8 from "../../charts/fairlead-control-plane/templates/_validate.tpl" 
 import file9 from "../../charts/fairlead-control-plane/templates/config.yaml" with { type: "text" };
 import file11 from "../../charts/fairlead-control-plane/templates/destination.yaml" with { type: "text" };
 import file10 from "../../charts/fairlead-control-plane/templates/destination-rbac.yaml" with { type: "text" };
-import file13 from "../../charts/fairlead-control-plane/templates/identity.yaml" with { type: "text" };
-import file12 from "../../charts/fairlead-control-plane/templates/identity-rbac.yaml" with { type: "text" };
-import file14 from "../../charts/fairlead-control-plane/templates/namespace.yaml" with { type: "text" };
-import file15 from "../../charts/fairlead-control-plane/templates/policy-crd.yaml" with { type: "text" };
-import file17 from "../../charts/fairlead-control-plane/templates/proxy-injector.yaml" with { type: "text" };
-import file16 from "../../charts/fairlead-control-plane/templates/proxy-injector-rbac.yaml" with { type: "text" };
-import file18 from "../../charts/fairlead-control-plane/templates/psp.yaml" with { type: "text" };
-import file19 from "../../charts/fairlead-control-plane/templates/serviceprofile-crd.yaml" with { type: "text" };
-import file20 from "../../charts/fairlead-control-plane/templates/trafficsplit-crd.yaml" with { type: "text" };
-import file22 from "../../charts/fairlead-control-plane/values.yaml" with { type: "text" };
-import file21 from "../../charts/fairlead-control-plane/values-ha.yaml" with { type: "text" };
+import file13 from "../../charts/fairlead-control-plane/templates/heartbeat.yaml" with { type: "text" };
+import file12 from "../../charts/fairlead-control-plane/templates/heartbeat-rbac.yaml" with { type: "text" };
+import file15 from "../../charts/fairlead-control-plane/templates/identity.yaml" with { type: "text" };
+import file14 from "../../charts/fairlead-control-plane/templates/identity-rbac.yaml" with { type: "text" };
+import file16 from "../../charts/fairlead-control-plane/templates/namespace.yaml" with { type: "text" };
+import file17 from "../../charts/fairlead-control-plane/templates/policy-crd.yaml" with { type: "text" };
+import file19 from "../../charts/fairlead-control-plane/templates/proxy-injector.yaml" with { type: "text" };
+import file18 from "../../charts/fairlead-control-plane/templates/proxy-injector-rbac.yaml" with { type: "text" };
+import file20 from "../../charts/fairlead-control-plane/templates/psp.yaml" with { type: "text" };
+import file21 from "../../charts/fairlead-control-plane/templates/serviceprofile-crd.yaml" with { type: "text" };
+import file22 from "../../charts/fairlead-control-plane/templates/trafficsplit-crd.yaml" with { type: "text" };
+import file24 from "../../charts/fairlead-control-plane/values.yaml" with { type: "text" };
+import file23 from "../../charts/fairlead-control-plane/values-ha.yaml" with { type: "text" };
 import type { ChartFiles } from "./render.ts";
 
 export const controlPlaneFiles: ChartFiles = {
@@ -37,15 +39,17 @@ export const controlPlaneFiles: ChartFiles = {
   "templates/config.yaml": file9,
   "templates/destination-rbac.yaml": file10,
   "templates/destination.yaml": file11,
-  "templates/identity-rbac.yaml": file12,
-  "templates/identity.yaml": file13,
-  "templates/namespace.yaml": file14,
-  "templates/policy-crd.yaml": file15,
-  "templates/proxy-injector-rbac.yaml": file16,
-  "templates/proxy-injector.yaml": file17,
-  "templates/psp.yaml": file18,
-  "templates/serviceprofile-crd.yaml": file19,
-  "templates/trafficsplit-crd.yaml": file20,
-  "values-ha.yaml": file21,
-  "values.yaml": file22,
+  "templates/heartbeat-rbac.yaml": file12,
+  "templates/heartbeat.yaml": file13,
+  "templates/identity-rbac.yaml": file14,
+  "templates/identity.yaml": file15,
+  "templates/namespace.yaml": file16,
+  "templates/policy-crd.yaml": file17,
+  "templates/proxy-injector-rbac.yaml": file18,
+  "templates/proxy-injector.yaml": file19,
+  "templates/psp.yaml": file20,
+  "templates/serviceprofile-crd.yaml": file21,
+  "templates/trafficsplit-crd.yaml": file22,
+  "values-ha.yaml": file23,
+  "values.yaml": file24,
 };

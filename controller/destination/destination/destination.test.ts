@@ -5,7 +5,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Destination, type DestinationProfile, type Update } from "#api/destination_pb";
 import { parsePortList } from "#inject";
 import type { Change, EndpointSlice, Endpoints, KubeObject, Pod, Service } from "#kube";
-import { createLogger, createMetrics, serveGrpc } from "../../runtime/index.ts";
+import { createLogger, createMetrics, maxRequestBytes, serveGrpc } from "../../runtime/index.ts";
 import { Discovery } from "./discovery.ts";
 import { diff, type Snapshot } from "./endpoints.ts";
 import { updateMessage } from "./messages.ts";
@@ -694,6 +694,15 @@ test("over gRPC: two hundred streams of one service, each told once of a change,
       .next()
       .catch((error: unknown) => ConnectError.from(error));
     expect(refusal).toMatchObject({ code: Code.InvalidArgument, rawMessage: "IP queries not supported by Get API: host=10.0.0.1" });
+    // At the bound of a message, and just past it: two bytes of tag and three of length go with the path.
+    const send = (bytes: number) =>
+      client
+        .getProfile({ path: "x".repeat(bytes - 4) })
+        [Symbol.asyncIterator]()
+        .next()
+        .catch((error: unknown) => ConnectError.from(error).code);
+    expect(await send(maxRequestBytes)).toBe(Code.InvalidArgument);
+    expect(await send(maxRequestBytes + 1)).toBe(Code.ResourceExhausted);
     const ended = (streams[199] as (typeof streams)[number]).next();
     await server.close();
     expect((await ended).done).toBe(true);
