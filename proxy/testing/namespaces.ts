@@ -70,8 +70,8 @@ export type Pods = { readonly a: Pod; readonly b: Pod; remove(): void };
 
 /** @param tag unique on this machine, at most 8 characters */
 export function createPods(tag: string): Pods {
-  const a = new Pod(`fl-${tag}-a`, "10.199.7.2");
-  const b = new Pod(`fl-${tag}-b`, "10.199.7.3");
+  const a = new Pod(`proxytest-${tag}-a`, "10.199.7.2");
+  const b = new Pod(`proxytest-${tag}-b`, "10.199.7.3");
   const remove = (): void => {
     for (const pod of [a, b]) {
       pod.kill();
