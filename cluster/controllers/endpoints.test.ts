@@ -3,10 +3,11 @@ import { expect, test } from "bun:test";
 import { type EndpointSlice, type Endpoints, type KubeObject, Resources } from "#kube";
 import { maxEndpointsPerSlice, mirrorEndpoints, reconcileEndpointSlices } from "./endpoint-slices.ts";
 import { maxAddresses, reconcileEndpoints } from "./endpoints.ts";
-import { collectPods, eventTtlMs, expireEvents, maxTerminatedPods, nodeQuarantineMs } from "./pods.ts";
+import { collectPods, eventTtlMs, expireEvents, maxTerminatedPods, nodeGraceMs, nodeQuarantineMs, watchNode } from "./pods.ts";
 import { reconcileAccountSecrets, reconcileDefaultAccount, reconcileRootCa, reconcileTokenSecret } from "./service-accounts.ts";
 import { Simulation } from "./testing/simulation.ts";
-import type { ConfigMap, Event, Namespace, Node, Pod, Secret, Service } from "./types.ts";
+import type { ConfigMap, Event, Lease, Namespace, Node, Pod, Secret, Service } from "./types.ts";
+import { leases } from "./world.ts";
 
 function service(sim: Simulation, spec: Partial<NonNullable<Service["spec"]>> = {}): Service {
   return sim.put<Service>(Resources.services, {
@@ -300,6 +301,24 @@ test("pods of a missing node go after the quarantine, unscheduled ones that are 
   sim.now += 1;
   sim.perform(collectPods(sim.world, missing));
   expect(sim.deleted).toEqual(["pods/nowhere", "pods/lost"]);
+});
+
+test("a node whose lease is not renewed is unknown after the grace period, and is told of once", () => {
+  const sim = new Simulation();
+  sim.put<Node>(Resources.nodes, { metadata: { name: "here" }, status: { conditions: [{ type: "Ready", status: "True" }] } });
+  expect(watchNode(sim.world, "here")).toEqual({ actions: [] });
+  sim.put<Lease>(leases, {
+    metadata: { name: "here", namespace: "kube-node-lease" },
+    spec: { renewTime: new Date(sim.now).toISOString() },
+  });
+  sim.now += nodeGraceMs - 1;
+  expect(watchNode(sim.world, "here")).toEqual({ actions: [], requeueAfterMs: 1 });
+  sim.now += 1;
+  for (let i = 0; i < 2; i++) sim.perform(watchNode(sim.world, "here"));
+  expect(sim.world.nodes.get("here")?.status?.conditions).toMatchObject([
+    { type: "Ready", status: "Unknown", reason: "NodeStatusUnknown" },
+  ]);
+  expect(sim.events).toEqual(["NodeNotReady: Node here status is now: NodeNotReady"]);
 });
 
 test("ended pods are kept up to the bound", () => {

@@ -4,8 +4,6 @@ import { type KubeClient, KubeError, type KubeObject, Resources } from "#kube";
 export interface EventRecorderOptions {
   client: KubeClient;
   now: () => number;
-  /** `source.component` of the events; default `fairlead-controllers`. */
-  component?: string;
   onError: (error: unknown) => void;
 }
 
@@ -14,6 +12,17 @@ const maxRemembered = 4_096;
 /** Events of one object in a burst, and the pause after which it may cause one more; as client-go's spam filter. */
 const burst = 25;
 const refillMs = 300_000;
+
+/** Who speaks of which kind, as in Kubernetes. */
+const components: Record<string, string> = {
+  CronJob: "cronjob-controller",
+  DaemonSet: "daemonset-controller",
+  Deployment: "deployment-controller",
+  Job: "job-controller",
+  Node: "node-controller",
+  ReplicaSet: "replicaset-controller",
+  StatefulSet: "statefulset-controller",
+};
 
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -37,7 +46,8 @@ export class EventRecorder {
     reason: string;
     message: string;
   }): Promise<void> {
-    const { client, now, component = "fairlead-controllers", onError } = this.#options;
+    const { client, now, onError } = this.#options;
+    const component = components[about.kind ?? ""] ?? "controllermanager";
     const { name = "", namespace = "default", uid = "", resourceVersion } = about.metadata;
     if (!this.#spend(uid)) return;
     const time = new Date(now());

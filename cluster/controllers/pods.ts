@@ -1,9 +1,9 @@
-// Pods that nobody will look after any more, and events that are too old. Pure.
+// Nodes that have fallen silent, pods that nobody will look after any more, events that are too old. Pure.
 import { type KubeObject, Resources } from "#kube";
-import { nothing, type Outcome } from "./actions.ts";
-import { isPodTerminal } from "./meta.ts";
+import { nothing, type Outcome, patchStatus } from "./actions.ts";
+import { isPodTerminal, timestamp } from "./meta.ts";
 import type { Event } from "./types.ts";
-import type { World } from "./world.ts";
+import { nodeLeaseNamespace, type World } from "./world.ts";
 
 /** How long a node may be missing before its pods are removed, in ms; Kubernetes's quarantine. */
 export const nodeQuarantineMs = 40_000;
@@ -40,6 +40,39 @@ export function collectPods(world: World, missingSince: Map<string, number>): Ou
     for (const pod of ended.slice(0, excess)) remove(pod);
   }
   return actions.length > 0 ? { actions } : nothing;
+}
+
+/** How long a node may be silent before its state counts as unknown, in ms; Kubernetes's grace period. */
+export const nodeGraceMs = 50_000;
+
+/** Says that nothing is known of a node whose agent has stopped renewing its lease. Its pods are left alone: they may well be running. */
+export function watchNode(world: World, name: string): Outcome {
+  const node = world.nodes.get(name);
+  const renewed = Date.parse(world.leases.get(name, nodeLeaseNamespace)?.spec?.renewTime ?? "");
+  if (!node || Number.isNaN(renewed)) return nothing;
+  const left = renewed + nodeGraceMs - world.now();
+  if (left > 0) return { actions: [], requeueAfterMs: left };
+  const stamp = timestamp(world.now());
+  const conditions = (node.status?.conditions ?? []).map((one) =>
+    one.status === "Unknown"
+      ? one
+      : {
+          ...one,
+          status: "Unknown",
+          reason: "NodeStatusUnknown",
+          message: "Kubelet stopped posting node status.",
+          lastTransitionTime: stamp,
+        },
+  );
+  const actions = patchStatus(Resources.nodes, node, { ...node.status, conditions });
+  if (actions.length === 0) return nothing;
+  const about = { ...node, apiVersion: "v1", kind: "Node" };
+  return {
+    actions: [
+      ...actions,
+      { do: "event", about, type: "Normal", reason: "NodeNotReady", message: `Node ${name} status is now: NodeNotReady` },
+    ],
+  };
 }
 
 /** Events not seen for an hour. */

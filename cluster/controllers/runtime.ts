@@ -26,10 +26,11 @@ import { Executor } from "./executor.ts";
 import { Expectations } from "./expectations.ts";
 import { GarbageCollector } from "./garbage-collector.ts";
 import { reconcileJob, releaseOrphanedPod, trackingFinalizer } from "./job.ts";
+import { leaseName, leaseRenewMs, leaseSeconds } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { controllerOf, keyOf } from "./meta.ts";
 import { emptyNamespace } from "./namespaces.ts";
-import { collectPods, expireEvents } from "./pods.ts";
+import { collectPods, expireEvents, watchNode } from "./pods.ts";
 import { WorkQueue } from "./queue.ts";
 import { reconcileReplicaSet } from "./replica-set.ts";
 import {
@@ -41,7 +42,7 @@ import {
 } from "./service-accounts.ts";
 import { servicesSelecting } from "./service-targets.ts";
 import { reconcileStatefulSet } from "./stateful-set.ts";
-import { ownerIndexers, type StoreName, type World, watched } from "./world.ts";
+import { leases, nodeLeaseNamespace, ownerIndexers, type StoreName, type World, watched } from "./world.ts";
 
 export interface ControllersOptions {
   client: KubeClient;
@@ -171,7 +172,9 @@ export class Controllers {
     }
     this.#crds.onChange(() => this.#discoverSoon(discoveryDelayMs));
     await this.#discover();
+    await this.#renewLease();
     this.#timers.push(
+      setInterval(() => void this.#renewLease(), leaseRenewMs),
       setInterval(() => this.#resync(), resyncMs),
       setInterval(() => this.#add("pod-collection", ""), podCollectionMs),
       setInterval(() => this.#add("event-expiry", ""), eventExpiryMs),
@@ -188,6 +191,22 @@ export class Controllers {
       this.#crds.stop(),
       ...Object.values(this.#informers).map((informer) => informer.stop()),
     ]);
+  }
+
+  /** Shows, as Kubernetes's controller manager does, that someone is at work. One process only: the lease excludes nobody. */
+  async #renewLease(): Promise<void> {
+    const ref = { ...leases, namespace: "kube-system", name: leaseName };
+    const renewTime = new Date(this.#now()).toISOString().replace("Z", "000Z");
+    const spec = { holderIdentity: leaseName, leaseDurationSeconds: leaseSeconds, renewTime };
+    try {
+      await this.#options.client.apply(
+        ref,
+        { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name: leaseName, namespace: "kube-system" }, spec },
+        { fieldManager: leaseName, force: true },
+      );
+    } catch (error) {
+      if (!this.#stopped) this.#options.log("warn", "lease not renewed", { error: messageOf(error) });
+    }
   }
 
   #add(controller: string, rest: string): void {
@@ -280,6 +299,9 @@ export class Controllers {
       case "tokenSecrets":
         this.#add("token-secret", key);
         return;
+      case "leases":
+        if (namespace === nodeLeaseNamespace) this.#add("node", `${name}/`);
+        return;
       case "events":
         return;
       default:
@@ -344,6 +366,8 @@ export class Controllers {
         return this.#perform(key, reconcileRootCa(this.#world, namespace, this.#options.rootCa));
       case "token-secret":
         return this.#tokenSecret(key, namespace, name);
+      case "node":
+        return this.#perform(key, watchNode(this.#world, namespace));
       case "namespace":
         return this.#namespace(key, namespace);
       case "garbage":

@@ -208,3 +208,7 @@ export interface Event extends KubeObject {
   eventTime?: string | null;
   series?: { lastObservedTime?: string } | null;
 }
+
+export interface Lease extends KubeObject {
+  spec?: { holderIdentity?: string; leaseDurationSeconds?: number; renewTime?: string };
+}

@@ -11,6 +11,7 @@ import type {
   Deployment,
   Event,
   Job,
+  Lease,
   Namespace,
   Node,
   Pod,
@@ -21,6 +22,9 @@ import type {
 } from "./types.ts";
 
 export const controllerRevisions: ResourceType = { group: "apps", version: "v1", resource: "controllerrevisions" };
+export const leases: ResourceType = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
+/** Where each node renews a lease of its own name to show that it lives. */
+export const nodeLeaseNamespace = "kube-node-lease";
 
 /** Resources that controllers watch, with what narrows the watch. Names are those of {@link Stores}. */
 export const watched = {
@@ -41,6 +45,7 @@ export const watched = {
   jobs: { resource: Resources.jobs },
   cronJobs: { resource: Resources.cronJobs },
   events: { resource: Resources.events },
+  leases: { resource: leases },
 } as const satisfies Record<string, { resource: ResourceType; fieldSelector?: string }>;
 
 export interface Stores {
@@ -61,6 +66,7 @@ export interface Stores {
   jobs: Store<Job>;
   cronJobs: Store<CronJob>;
   events: Store<Event>;
+  leases: Store<Lease>;
 }
 
 export type StoreName = keyof Stores;

@@ -4,6 +4,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { type KubeClient as Client, KubeClient, type KubeObject, loadConfig as loadKubeconfig, Resources } from "#kube";
 import { addressesOf, type ClusterConfig, layout, loadConfig, ownedNames, saveConfig, thisProgram } from "../config.ts";
+import { leaseName } from "../controllers/lease.ts";
+import { leases, nodeLeaseNamespace } from "../controllers/world.ts";
 import { cleanupNode, missingTools, namespacesOf } from "../network/index.ts";
 import { isSameProcess, readRecords } from "../network/processes.ts";
 import { apiUrl } from "./prepare.ts";
@@ -28,6 +30,8 @@ const supervisorGraceMs = 20_000;
 /** How long containers may take to end after SIGTERM when the whole cluster stops, in ms; then they are killed. */
 const containerGraceMs = 3_000;
 const killGraceMs = 3_000;
+/** A lease older than this belongs to a process that does not work, in ms. */
+const leaseAgeMs = 15_000;
 /** Lines of a log that an error repeats. */
 const toldLines = 8;
 /** Bits of CapEff, see capability.h. */
@@ -93,6 +97,7 @@ export async function startCluster({
   if (missing.length > 0) throw new LifecycleError(missing.join("\n"));
   const { stateDir } = config;
   const files = layout(stateDir);
+  const since = Date.now();
   const running = livingSupervisor(stateDir);
   if (running) {
     const now = loadConfig(stateDir);
@@ -133,7 +138,7 @@ export async function startCluster({
         alive,
       ),
     );
-    if (wait) await whenReady({ config, progress, alive });
+    if (wait) await whenReady({ config, progress, alive, since });
     return "started";
   }
   const deadline = performance.now() + timeoutMs;
@@ -143,12 +148,26 @@ export async function startCluster({
         `cluster "${config.name}" was not ready within ${timeoutMs / 1000} s; see "fairlead local status" and ${files.logs}`,
       );
   };
-  if (wait) await whenReady({ config, progress, alive });
+  // Leases are renewed every ten seconds at the latest.
+  if (wait) await whenReady({ config, progress, alive, since: since - leaseAgeMs });
   return "already running";
 }
 
-/** Resolves when the API answers, the controllers have made what pods need, and the node takes pods. */
-async function whenReady({ config, progress, alive }: { config: ClusterConfig; progress: Progress; alive: () => void }): Promise<void> {
+/**
+ * Resolves when the API answers, the controllers are at work, and the node takes pods. What the database says of the time before `since`
+ * (ms since 1970) does not count: the objects of a stopped cluster look as they did when it ran.
+ */
+async function whenReady({
+  config,
+  progress,
+  alive,
+  since,
+}: {
+  config: ClusterConfig;
+  progress: Progress;
+  alive: () => void;
+  since: number;
+}): Promise<void> {
   const files = layout(config.stateDir);
   const failed = (name: string) => {
     try {
@@ -166,24 +185,33 @@ async function whenReady({ config, progress, alive }: { config: ClusterConfig; p
     ),
   );
   const client = clientOf(config.stateDir);
+  const isRenewed = async (namespace: string, name: string) => {
+    const lease = await client.find<LeaseObject>({ ...leases, namespace, name });
+    return Date.parse(lease?.spec?.renewTime ?? "") >= since;
+  };
   await Promise.all([
     progress.waiting(
       "the controllers",
       until(
-        async () => (await client.find({ ...Resources.serviceAccounts, namespace: "default", name: "default" })) !== undefined,
+        async () =>
+          (await isRenewed("kube-system", leaseName)) &&
+          (await client.find({ ...Resources.serviceAccounts, namespace: "default", name: "default" })) !== undefined,
         () => failed("controllers"),
       ),
     ),
     progress.waiting(
       "the node",
       until(
-        async () => isNodeReady(await client.find<NodeObject>({ ...Resources.nodes, name: config.name })),
+        async () =>
+          (await isRenewed(nodeLeaseNamespace, config.name)) &&
+          isNodeReady(await client.find<NodeObject>({ ...Resources.nodes, name: config.name })),
         () => failed("node"),
       ),
     ),
   ]);
 }
 
+type LeaseObject = KubeObject & { spec?: { renewTime?: string } };
 type NodeObject = KubeObject & { status?: { conditions?: { type: string; status: string }[] } };
 
 const isNodeReady = (node: NodeObject | undefined): boolean =>
