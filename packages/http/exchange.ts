@@ -33,8 +33,8 @@ export const ErrorCode = {
 /**
  * Why a stream ended before its messages did.
  * - `reset`: the peer reset it with an HTTP/2 code.
- * - `refused`: the peer has certainly not processed the request (REFUSED_STREAM, GOAWAY below its id, a reused HTTP/1
- *   connection that closed before a byte of the response): it may be sent again elsewhere.
+ * - `refused`: the request may be sent again elsewhere: REFUSED_STREAM, GOAWAY below its id; on HTTP/1 a connection that
+ *   closed before a byte of the request was written, or a reused one before a byte of the response to an idempotent method.
  * - `closed`: the connection ended; `errno` is "" for an orderly end, else such as `ECONNRESET`.
  * - `protocol`: the peer broke the protocol; `message` says how.
  */
@@ -69,7 +69,10 @@ export interface Outgoing {
   write(chunk: Uint8Array, end: boolean): void;
   /** Ends the message. On HTTP/1 trailers are sent only on chunked messages, else dropped (RFC 9112 §7.1.2). */
   trailers(fields: Fields): void;
-  /** Gives both directions up: RST_STREAM(code) on HTTP/2, an aborted connection on HTTP/1. No `onReset` follows. */
+  /**
+   * Gives both directions up: RST_STREAM(code) on HTTP/2, an aborted connection on HTTP/1 (a server whose response is complete
+   * still sends it, then closes; a client whose request was not written yet keeps its connection). No `onReset` follows.
+   */
   reset(code: number): void;
   /** `bytes` given to `onData` have been passed on. */
   consume(bytes: number): void;
