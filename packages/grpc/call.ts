@@ -47,7 +47,7 @@ export function startCall(init: CallInit): () => void {
   return () => call.cancel();
 }
 
-const FIELDS = ["content-type", "application/grpc+proto", "te", "trailers"] as const;
+const FIELDS = ["content-type", "application/grpc", "te", "trailers"] as const;
 
 class Call implements ResponseIncoming {
   readonly #handler: CallHandler;

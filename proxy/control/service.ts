@@ -1,12 +1,13 @@
 // One control-plane service as a set of HTTP/2 connections: resolved again and again, connected on demand, the less loaded of
 // two asked (spec proxy §1.6).
-import { formatSocketAddr, type SocketAddr } from "#addr";
+import { formatSocketAddr, parseSocketAddr, type SocketAddr } from "#addr";
 import { PeakEwma, pickP2c } from "#balance";
 import type { Channel } from "#grpc";
 import type { Logger } from "#log";
 import { joinLabels } from "#metrics";
 import { type Backoff, backoffMs } from "#stack";
 import type { ControlService } from "../config/index.ts";
+import { codeName } from "../http/attempt.ts";
 import type { HttpEngines } from "../http/engines.ts";
 import { Http2Link } from "../http/http2-link.ts";
 import { Meter } from "../http/meter.ts";
@@ -38,9 +39,12 @@ export type ServiceOptions = {
 class Peer {
   readonly load: PeakEwma;
   readonly link: Http2Link;
+  /** Its connections present no certificate: it was made before there was one. */
+  readonly anonymous: boolean;
 
-  constructor(link: Http2Link, nowMs: number) {
+  constructor(link: Http2Link, anonymous: boolean, nowMs: number) {
     this.link = link;
+    this.anonymous = anonymous;
     this.load = new PeakEwma({ nowMs });
   }
 
@@ -99,6 +103,9 @@ export class ServiceClient {
       return;
     }
     const { runtime } = this.#options;
+    this.#identify();
+    // All of them: one that has come back takes its share of what is asked from now on.
+    for (const { link } of this.#peers.values()) link.connect();
     for (const use of [...this.#waiting]) {
       const peer = pickP2c([...this.#peers.values()], runtime.clock.now(), runtime.random);
       const connection = peer?.link.ready;
@@ -107,12 +114,30 @@ export class ServiceClient {
       use({ authority: this.#authority, engine: connection.engine, observer: this.#observe(peer) });
       connection.scheduleFlush();
     }
-    if (this.#waiting.size > 0) for (const { link } of this.#peers.values()) link.connect();
+  }
+
+  /** With the first certificate new connections show it; streams on old ones go on. */
+  #identify(): void {
+    if (this.#anonymous) return;
+    for (const [key, { anonymous, link }] of this.#peers) {
+      if (!anonymous) continue;
+      link.close();
+      this.#peers.set(key, this.#peer(parseSocketAddr(key) as SocketAddr));
+    }
+  }
+
+  get #anonymous(): boolean {
+    const { service, tls } = this.#options;
+    return service.name !== null && tls !== null && tls.server() === null;
+  }
+
+  #peer(addr: SocketAddr): Peer {
+    return new Peer(this.#link(addr), this.#anonymous, this.#options.runtime.clock.now());
   }
 
   #observe(peer: Peer): NonNullable<Channel["observer"]> {
     const { clock } = this.#options.runtime;
-    const meter = new Meter(this.#scope, clock.now(), true, null);
+    const meter = new Meter(this.#scope, clock.now(), false, null);
     peer.load.pending++;
     let pending = true;
     const done = (ms: number) => {
@@ -129,9 +154,11 @@ export class ServiceClient {
         if (meter.status === 0) meter.cancel();
         else meter.end(trailers);
       },
-      fail: () => {
+      fail: (error) => {
         done(-1);
-        meter.fail("unclassified");
+        meter.fail(
+          error.kind === "reset" ? `h2(${codeName(error.code)})` : error.kind === "refused" ? "h2(REFUSED_STREAM)" : "unclassified",
+        );
       },
     };
   }
@@ -169,7 +196,7 @@ export class ServiceClient {
     const next = new Map<string, Peer>();
     for (const addr of addrs) {
       const key = formatSocketAddr(addr);
-      next.set(key, this.#peers.get(key) ?? new Peer(this.#link(addr), this.#options.runtime.clock.now()));
+      next.set(key, this.#peers.get(key) ?? this.#peer(addr));
     }
     const gone = [...this.#peers].filter(([key]) => !next.has(key));
     this.#peers = next;
