@@ -1,7 +1,7 @@
 // A control plane out of one JSON file, for proxies that run as processes: `bun control-plane.ts FILE PORT` serves identity,
 // destination and policy in plain text on loopback. Messages stand in the file in protobuf's JSON; a change of the file is
 // sent to every watch.
-import { readFileSync, watch } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http2";
 import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -22,19 +22,23 @@ export type ControlPlaneFile = {
   readonly servers: Record<string, JsonValue>;
 };
 
+const LOOK_MS = 20;
 const [file = "", port = ""] = process.argv.slice(2);
-const read = (): ControlPlaneFile => JSON.parse(readFileSync(file, "utf8")) as ControlPlaneFile;
-let state = read();
+let text = readFileSync(file, "utf8");
+let state = JSON.parse(text) as ControlPlaneFile;
 const waiting = new Set<() => void>();
-watch(file, () => {
+// Looked at, not watched: events of a file that is being written may tell of its first half only.
+setInterval(() => {
+  const now = readFileSync(file, "utf8");
+  if (now === text) return;
   try {
-    state = read();
+    state = JSON.parse(now) as ControlPlaneFile;
   } catch {
-    // Half written: the next event has the rest.
     return;
   }
+  text = now;
   for (const wake of [...waiting]) wake();
-});
+}, LOOK_MS);
 
 /** One message now, and one whenever its JSON changes. */
 async function* follow<T>(
@@ -47,10 +51,12 @@ async function* follow<T>(
   while (!signal.aborted) {
     const json = find();
     if (json === undefined) throw new ConnectError("not in the file", absent);
-    const text = JSON.stringify(json);
-    if (text !== sent) {
-      sent = text;
+    const message = JSON.stringify(json);
+    if (message !== sent) {
+      sent = message;
       yield parse(json);
+      // It may have changed while this one was on its way.
+      continue;
     }
     await new Promise<void>((resolve) => {
       const wake = (): void => {
