@@ -43,6 +43,8 @@ describe("certify", () => {
   const rows: [string, Partial<typeof request>, Partial<CertifyOptions>, CertifyFailure["code"], RegExp][] = [
     ["no issuer", {}, { issuer: () => undefined }, "Unavailable", /issuer not ready/],
     ["no identity", { identity: "" }, {}, "InvalidArgument", /missing identity/],
+    ["an identity at the bound", { identity: "a".repeat(253) }, {}, "FailedPrecondition", /name does not match/],
+    ["an identity too long", { identity: "a".repeat(254) }, {}, "InvalidArgument", /identity: longer than 253/],
     ["no token", { token: new Uint8Array(0) }, {}, "InvalidArgument", /missing token/],
     ["a token too long", { token: new Uint8Array(65_537) }, {}, "InvalidArgument", /token: longer than 65536/],
     ["no CSR", { csr: new Uint8Array(0) }, {}, "InvalidArgument", /missing certificate_signing_request/],

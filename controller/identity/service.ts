@@ -45,11 +45,16 @@ export type CertifyOptions = {
 /** Longest token read, in bytes; service-account tokens have about 1 KiB. */
 export const maxTokenBytes = 65_536;
 
+/** Longest identity, in characters: a DNS name (RFC 1035 §2.3.4). */
+export const maxIdentityLength = 253;
+
 /** @throws {CertifyFailure} */
 export async function certify({ identity, token, csr: der }: CertifyRequest, options: CertifyOptions): Promise<CertifyResult> {
   const issuer = options.issuer();
   if (!issuer) throw new CertifyFailure("Unavailable", "cert issuer not ready yet");
   if (identity === "") throw new CertifyFailure("InvalidArgument", "missing identity");
+  if (identity.length > maxIdentityLength)
+    throw new CertifyFailure("InvalidArgument", `identity: longer than ${maxIdentityLength} characters`);
   if (token.length === 0) throw new CertifyFailure("InvalidArgument", "missing token");
   if (token.length > maxTokenBytes) throw new CertifyFailure("InvalidArgument", `token: longer than ${maxTokenBytes} bytes`);
   const csr = mapErrors(() => parseCsr(der));

@@ -12,6 +12,9 @@ export type Target =
       readonly host: string;
     };
 
+/** Longest path, in characters: a DNS name and a port. Also bounds what an error says back in a header. */
+export const maxPathLength = 512;
+
 /** A path that names nothing this controller serves. */
 export class TargetError extends Error {
   override readonly name = "TargetError";
@@ -22,6 +25,7 @@ export class TargetError extends Error {
  * @throws {TargetError}
  */
 export function parseTarget(path: string, clusterDomain: string): Target {
+  if (path.length > maxPathLength) throw new TargetError(`invalid authority: longer than ${maxPathLength} characters`);
   const parts = path.split(":");
   if (parts.length > 2) throw new TargetError(`invalid authority: ${path}`);
   const [host = "", portText] = parts;

@@ -6,7 +6,7 @@ import type { Discovery } from "./discovery.ts";
 import { diff, type Snapshot } from "./endpoints.ts";
 import { updateMessage } from "./messages.ts";
 import type { DiscoveryMetrics } from "./metrics.ts";
-import { parseContext, parseTarget, type Target, TargetError } from "./names.ts";
+import { maxPathLength, parseContext, parseTarget, type Target, TargetError } from "./names.ts";
 
 export function destinationRoutes({
   discovery,
@@ -23,7 +23,7 @@ export function destinationRoutes({
       return parseTarget(path, discovery.config.clusterDomain);
     } catch (error) {
       if (!(error instanceof TargetError)) throw error;
-      throw new ConnectError(prefix === "" ? error.message : `${prefix}: ${path}`, Code.InvalidArgument);
+      throw new ConnectError(prefix === "" || path.length > maxPathLength ? error.message : `${prefix}: ${path}`, Code.InvalidArgument);
     }
   };
   return (router) =>

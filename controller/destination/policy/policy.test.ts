@@ -341,6 +341,8 @@ describe("P15: what names no port", () => {
     ["app:", 80, "Invalid workload: app:"],
     ["app:web", 0, "Invalid port: 0"],
     ["app:web", 70_000, "Invalid port: 70000"],
+    [`${"a".repeat(1024)}`, 80, `Invalid workload: ${"a".repeat(1024)}`],
+    [`${"a".repeat(1025)}`, 80, "Invalid workload: longer than 1024 characters"],
   ])("%s %d", (workload, port, message) => {
     let error: ConnectError | undefined;
     try {

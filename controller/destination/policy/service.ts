@@ -38,6 +38,9 @@ export function policyRoutes(index: PolicyIndex): (router: ConnectRouter) => voi
     });
 }
 
+/** Longest workload token, in characters: two names with their frame. Also bounds what an error says back in a header. */
+export const maxWorkloadLength = 1024;
+
 /**
  * `ns:pod` (2.11) or `{"ns":…,"pod":…}` (later proxies).
  * @throws {ConnectError} InvalidArgument
@@ -45,6 +48,8 @@ export function policyRoutes(index: PolicyIndex): (router: ConnectRouter) => voi
 export function parsePortSpec({ workload, port }: { workload: string; port: number }): { namespace: string; pod: string; port: number } {
   let namespace = "";
   let pod = "";
+  if (workload.length > maxWorkloadLength)
+    throw new ConnectError(`Invalid workload: longer than ${maxWorkloadLength} characters`, Code.InvalidArgument);
   if (workload.startsWith("{")) {
     try {
       const parsed = JSON.parse(workload) as { ns?: unknown; pod?: unknown };
