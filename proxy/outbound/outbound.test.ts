@@ -577,12 +577,14 @@ test("an endpoint that dies with a request in hand: a GET goes elsewhere once, a
     client.socket.destroy();
   }
   const before = killed;
-  const statuses = new Set<string>();
-  for (let i = 0; i < 30 && statuses.size < 2; i++) {
+  let failed = 0;
+  for (let i = 0; i < 20; i++) {
     const client = await dialRaw(proxy.outboundListener.port);
     client.write("POST / HTTP/1.1\r\nHost: web.ns\r\nContent-Length: 0\r\n\r\n");
-    statuses.add((await client.until(/HTTP\/1.1 \d+/)).slice(9, 12));
+    const text = await client.until(/alive$|HTTP\/1.1 502/);
+    if (text.includes("502")) failed++;
     client.socket.destroy();
   }
-  expect(killed === before ? ["200"] : ["200", "502"]).toEqual([...statuses].sort());
+  // Sent once, wherever it went.
+  expect(failed).toBe(killed - before);
 });
