@@ -17,7 +17,8 @@ const DATA = 0;
 const ERROR = 1;
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Tunnel = { socket: WebSocket; open: boolean };
+/** `refused` waits for the local connection to drain: its bound is the pod's answer, which the caller reads whole. */
+type Tunnel = { socket: WebSocket; open: boolean; refused: Bytes[]; ended: boolean };
 
 /** `port` is the pod's. Listens at once; the tunnel is made per connection. */
 export function forwardPort({ client, namespace, pod, port }: { client: KubeClient; namespace: string; pod: string; port: number }): PortForward {
@@ -42,6 +43,7 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
         if (tunnel?.open) tunnel.socket.send(frame);
         else early.set(local, [...(early.get(local) ?? []), frame]);
       },
+      drain: (local) => flush(local),
       close(local) {
         local.data?.socket.close();
       },
@@ -53,7 +55,7 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
 
   function carry(local: Socket<Tunnel | undefined>, socket: WebSocket): void {
     socket.binaryType = "arraybuffer";
-    const tunnel: Tunnel = { socket, open: false };
+    const tunnel: Tunnel = { socket, open: false, refused: [], ended: false };
     local.data = tunnel;
     // Each channel begins with the port's number in two bytes, RFC 6455 message or not.
     const preludes = [2, 2];
@@ -72,8 +74,10 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
         bytes = bytes.subarray(skip);
       }
       if (bytes.length === 0) return;
-      if (channel === DATA) local.write(bytes);
-      else if (channel === ERROR) {
+      if (channel === DATA) {
+        tunnel.refused.push(bytes);
+        flush(local);
+      } else if (channel === ERROR) {
         failure ??= new TextDecoder().decode(bytes).trim();
         local.terminate();
       }
@@ -82,7 +86,26 @@ export function forwardPort({ client, namespace, pod, port }: { client: KubeClie
       failure ??= (event as ErrorEvent).message || "the tunnel to the pod failed";
       local.terminate();
     };
-    socket.onclose = () => local.end();
+    socket.onclose = () => {
+      tunnel.ended = true;
+      flush(local);
+    };
+  }
+
+  function flush(local: Socket<Tunnel | undefined>): void {
+    const tunnel = local.data;
+    if (!tunnel) return;
+    for (;;) {
+      const bytes = tunnel.refused[0];
+      if (bytes === undefined) break;
+      const written = Math.max(0, local.write(bytes));
+      if (written < bytes.length) {
+        tunnel.refused[0] = bytes.subarray(written);
+        return;
+      }
+      tunnel.refused.shift();
+    }
+    if (tunnel.ended) local.end();
   }
 
   return {

@@ -47,6 +47,33 @@ export async function edgesDuring(world: World, namespace: string, deployments: 
   return since(before, await edges(world, namespace, deployments));
 }
 
+/** Everyone may ask the proxies' admin ports: the kubelet's probes have no identity. */
+export const adminPolicy = `apiVersion: policy.linkerd.io/v1beta1
+kind: Server
+metadata:
+  namespace: emojivoto
+  name: admin
+spec:
+  podSelector:
+    matchLabels: {}
+  port: linkerd-admin
+  proxyProtocol: HTTP/1
+---
+apiVersion: policy.linkerd.io/v1beta1
+kind: ServerAuthorization
+metadata:
+  namespace: emojivoto
+  name: admin-everyone
+spec:
+  server:
+    name: admin
+  client:
+    unauthenticated: true
+    networks:
+    - cidr: 0.0.0.0/0
+    - cidr: ::/0
+`;
+
 /** A Server on voting's gRPC port which nobody is authorized to use. */
 export const votingServer = `apiVersion: policy.linkerd.io/v1beta1
 kind: Server

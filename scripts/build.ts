@@ -11,7 +11,8 @@ const programs = { fairlead: "main.ts", emojivoto: "examples/emojivoto/main.ts" 
 export function compile(program: keyof typeof programs): string {
   mkdirSync(join(root, "dist"), { recursive: true });
   const out = join(root, "dist", program);
-  const args = ["build", "--compile", "--minify-syntax", "--minify-whitespace", "--sourcemap=none"];
+  // Split and precompiled, a role starts in tens of milliseconds and loads only its own code.
+  const args = ["build", "--compile", "--splitting", "--bytecode", "--format=esm", "--minify-syntax", "--minify-whitespace", "--sourcemap=none"];
   // A mesh's executable takes its settings from flags and documented variables only.
   args.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig", "--target=bun", `--outfile=${out}`, programs[program]);
   const built = Bun.spawnSync([process.execPath, ...args], { cwd: root, stdout: "pipe", stderr: "pipe" });

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Edge } from "../edges.ts";
-import { CONTROL_PLANE, edgesDuring, install, isMeshed, mesh, pods, SAMPLE, SAMPLE_NAMESPACE, type Vote, votingAuthorization, votingServer, waitForVerdict } from "../mesh.ts";
+import { adminPolicy, CONTROL_PLANE, edgesDuring, install, isMeshed, mesh, pods, SAMPLE, SAMPLE_NAMESPACE, type Vote, votingAuthorization, votingServer, waitForVerdict } from "../mesh.ts";
 import { edgeTable } from "../table.ts";
 import { run, until, World } from "../world.ts";
 import { prepare } from "./prepare.ts";
@@ -16,6 +16,8 @@ const NAMESPACE = SAMPLE_NAMESPACE;
 const SERVERS = ["emoji", "voting", "web"];
 /** How long edges are watched for one table. */
 const WATCH_MS = 4000;
+/** Addresses and port of the demo's cluster: it may run beside another. */
+const OWN_NETWORK = ["--api-port=16443", "--link-cidr=10.250.64.0/30", "--pod-cidr=10.244.64.0/24", "--service-cidr=10.97.0.0/16"];
 /** A vote that succeeds, unlike one for the doughnut. */
 const VOTE = "/api/vote?choice=%3Atada%3A";
 
@@ -30,13 +32,14 @@ async function main(args: readonly string[]): Promise<number> {
   const terminal = process.stdout.isTTY === true && !asJson;
   const story = new Story({ write: (text) => void process.stdout.write(text), terminal, quiet: asJson });
   const state = keep ? undefined : mkdtempSync(join(tmpdir(), "fairlead-demo-"));
-  const env = { ...process.env, ...(state ? { FAIRLEAD_LOCAL_DIR: state } : {}) };
+  // A cluster of its own, beside the user's; one that stays is the user's.
+  const cluster = state ? [`--name=demo`, `--state-dir=${state}`] : [];
   let failed: unknown;
   let started = false;
   const stop = async () => {
     if (!started || keep) return;
     started = false;
-    await story.wait("stopping the cluster", run([fairlead, "local", "reset"], { env: env as Record<string, string> }));
+    await story.wait("stopping the cluster", run([fairlead, "local", "reset", ...cluster]));
     if (state) rmSync(state, { recursive: true, force: true });
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -46,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const { kubectl } = await prepare(story);
     started = true;
-    await tell(story, { kubectl, env });
+    await tell(story, { kubectl, cluster, network: state ? OWN_NETWORK : [] });
   } catch (error) {
     failed = error;
   }
@@ -61,15 +64,15 @@ async function main(args: readonly string[]): Promise<number> {
   return failed === undefined ? 0 : 1;
 }
 
-async function tell(story: Story, { kubectl, env }: { kubectl: string; env: Record<string, string | undefined> }): Promise<void> {
+async function tell(story: Story, { kubectl, cluster, network }: { kubectl: string; cluster: readonly string[]; network: readonly string[] }): Promise<void> {
   story.step("1  A cluster and the control plane");
   await story.see("the embedded cluster is up", async () => {
-    const ran = await run([fairlead, "local", "start"], { env: env as Record<string, string> });
+    const ran = await run([fairlead, "local", "start", ...cluster, ...network]);
     if (ran.status !== 0) throw new Error(ran.stderr || ran.stdout);
   });
   const kubeconfig = join(mkdtempSync(join(tmpdir(), "fairlead-demo-kubeconfig-")), "config");
-  await Bun.write(kubeconfig, (await run([fairlead, "local", "kubeconfig"], { env: env as Record<string, string> })).stdout);
-  const world = new World({ kubeconfig, kubectl, env });
+  await Bun.write(kubeconfig, (await run([fairlead, "local", "kubeconfig", ...cluster])).stdout);
+  const world = new World({ kubeconfig, kubectl });
   await story.see("fairlead install | kubectl apply -f -: three deployments are ready", () => install(world), () => CONTROL_PLANE.join(", "));
   await story.see("the control plane is itself meshed", async () => {
     const running = await pods(world, "linkerd");
@@ -91,6 +94,8 @@ async function tell(story: Story, { kubectl, env }: { kubectl: string; env: Reco
 
   story.step("3  Meshed by one annotation and a rollout");
   await story.see("kubectl annotate namespace emojivoto linkerd.io/inject=enabled, and a rollout", async () => {
+    // What step 4 looks at: by default only the mesh may call, and probes may ask the proxies.
+    await world.apply(adminPolicy);
     await world.kubectl(["annotate", "namespace", NAMESPACE, "config.linkerd.io/default-inbound-policy=all-authenticated"]);
     await mesh(world, NAMESPACE, SAMPLE);
     const bare = (await pods(world, NAMESPACE)).filter((pod) => !isMeshed(pod));

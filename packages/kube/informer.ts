@@ -174,7 +174,7 @@ export class Informer<T extends KubeObject = KubeObject> {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const { first, most } = this.#options.backoffMs ?? { first: 100, most: 5_000 };
+    const { first, most } = this.#options.backoffMs ?? { first: 100, most: 1_500 };
     const random = this.#options.random ?? Math.random;
     let version: string | undefined;
     let pauseMs = first;

@@ -1,5 +1,5 @@
 // The control plane's word: where names lead, who may call, and certificates. Every client of it is made here (spec proxy §1.6).
-import dns from "node:dns/promises";
+import { Resolver } from "node:dns/promises";
 import { unary } from "#grpc";
 import type { Log } from "#log";
 import type { Config, ControlService } from "../config/index.ts";
@@ -110,7 +110,8 @@ function certify(service: ServiceClient, request: Parameters<Control["certify"]>
   });
 }
 
+/** A resolver for each question: its cache would go on saying that a name does not exist (spec proxy §1.6). */
 const systemDns: Dns = {
-  srv: (name) => dns.resolveSrv(name),
-  a: async (name) => (await dns.resolve4(name, { ttl: true })).map(({ address, ttl }) => ({ address, ttlMs: ttl * 1000 })),
+  srv: (name) => new Resolver().resolveSrv(name),
+  a: async (name) => (await new Resolver().resolve4(name, { ttl: true })).map(({ address, ttl }) => ({ address, ttlMs: ttl * 1000 })),
 };

@@ -135,7 +135,9 @@ async function route(agent: PodDirectory, request: Request, server: Server<Socke
       const namespacePath = worker.sandbox.networkNamespace(worker.pod);
       const dial = (port: number, handlers: Parameters<typeof dialLoopback>[2]) => dialLoopback(namespacePath, port, handlers);
       const ports = query
-        .getAll("port")
+        // The API's name, and the kubelet's.
+        .getAll("ports")
+        .concat(query.getAll("port"))
         .flatMap((text) => text.split(","))
         .map(Number)
         .filter((port) => port > 0 && port < 65_536);
