@@ -4,11 +4,12 @@
 //
 // Exit status 0 when nothing failed. The last line is `N passed, N failed[, N skipped]`.
 import { join, relative } from "node:path";
+import { h2specd } from "./h2spec/client-suite.ts";
 import { h2spec } from "./h2spec/suite.ts";
 import { count, summary, withExceptions, writeReport } from "./report.ts";
 import type { CaseResult, Suite } from "./suite.ts";
 
-const SUITES: readonly Suite[] = [h2spec];
+const SUITES: readonly Suite[] = [h2spec, h2specd];
 
 async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseResult[]> {
   await suite.prepare();

@@ -18,6 +18,7 @@ export type Target = {
   readonly name: string;
   /** One line for the report. */
   readonly what: string;
+  /** Where it listens on 127.0.0.1; 0 for a client. */
   readonly port: number;
   stop(): Promise<void> | void;
 };

@@ -1,4 +1,4 @@
-// Builds h2spec from the versions pinned in go.mod and go.sum of this folder, once, into .local/bin of the checkout.
+// Builds h2spec and h2specd from the versions pinned in go.mod and go.sum of this folder, once, into .local/bin of the checkout.
 import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -12,23 +12,23 @@ export async function version(): Promise<string> {
   return (match[1] as string).replace("+incompatible", "");
 }
 
-/** The path of the binary. Rejects when it cannot be built. */
-export async function install(): Promise<string> {
+/** The path of the binary of a command. Rejects when it cannot be built. */
+export async function install(command: "h2spec" | "h2specd"): Promise<string> {
   const bin = join(root, ".local", "bin");
-  const path = join(bin, `h2spec-${await version()}`);
+  const path = join(bin, `${command}-${await version()}`);
   if (existsSync(path)) return path;
   const go = Bun.which("go");
   if (go === null)
     throw new Error("needs Go 1.18 or newer to build h2spec: https://go.dev/doc/install, or the package golang-go of Debian and Ubuntu");
   mkdirSync(bin, { recursive: true });
-  console.log("building h2spec ...");
-  const build = Bun.spawn([go, "build", "-o", path, "github.com/summerwind/h2spec/cmd/h2spec"], {
+  console.log(`building ${command} ...`);
+  const build = Bun.spawn([go, "build", "-o", path, `github.com/summerwind/h2spec/cmd/${command}`], {
     cwd: folder,
     stdin: "ignore",
     stdout: "inherit",
     stderr: "pipe",
   });
   const messages = await new Response(build.stderr).text();
-  if ((await build.exited) !== 0) throw new Error(`h2spec could not be built:\n${messages.trim()}`);
+  if ((await build.exited) !== 0) throw new Error(`${command} could not be built:\n${messages.trim()}`);
   return path;
 }

@@ -17,7 +17,7 @@ export const h2spec: Suite = {
   name: "h2spec",
   source: "[h2spec](https://github.com/summerwind/h2spec), all cases including `--strict`; its version is in `h2spec/go.mod`.",
   async prepare() {
-    binary = await install();
+    binary = await install("h2spec");
   },
   targets: {
     engine,

@@ -25,7 +25,8 @@ export type EncoderOptions = {
 
 class Block {
   constructor(
-    readonly encoder: object,
+    /** The encoder's mark: heads outlive connections and must not hold them. */
+    readonly owner: object,
     /** Of the table it refers to; the encoder's `fixed` when it refers to none. */
     readonly generation: number,
     readonly bytes: Uint8Array,
@@ -94,6 +95,8 @@ const RULES: ReadonlyMap<string, number> = new Map([
 const SHORT_COOKIE = 20;
 
 export class Encoder {
+  /** Stands for this encoder in the slots of sources. */
+  readonly #mark: object = {};
   readonly #sensitive: SensitiveNames | null;
   readonly #limit: number;
   #maxBytes: number;
@@ -154,12 +157,12 @@ export class Encoder {
   encode<T extends Encodable>(source: T, write: FieldWriter<T>): Uint8Array {
     const kept = source.encoded;
     if (kept instanceof Block) {
-      if (kept.encoder !== this) return this.encodeShared(source, write);
+      if (kept.owner !== this.#mark) return this.encodeShared(source, write);
       if (this.#valid(kept)) return kept.bytes;
     }
     const bytes = this.encodeOnce(source, write);
     // On its second sight it is worth keeping; most sources that are made anew have none.
-    if (kept === null) source.encoded = this;
+    if (kept === null) source.encoded = this.#mark;
     else if (this.#stable && bytes.length <= MAX_KEPT_BLOCK_BYTES) source.encoded = this.#blockOf(bytes);
     return bytes;
   }
@@ -271,7 +274,7 @@ export class Encoder {
   }
 
   #blockOf(bytes: Uint8Array): Block {
-    return new Block(this, this.#usedDynamic ? this.#generation : this.#fixed, bytes.slice());
+    return new Block(this.#mark, this.#usedDynamic ? this.#generation : this.#fixed, bytes.slice());
   }
 
   #kept(source: object): Block | null {

@@ -152,3 +152,30 @@ describe("client engine and server engine", () => {
     expect(engine.retired).toBe(true);
   });
 });
+
+// Where curl speaks HTTP/2 (nearly everywhere): a client that nobody here wrote.
+const curl = Bun.which("curl");
+if (curl !== null && (await new Response(Bun.spawn([curl, "--version"]).stdout).text()).includes("HTTP2")) {
+  test("server engine and curl", async () => {
+    const listener = await listen((host) => new Http2Server({ host, handler: echo }));
+    closers.push(() => listener.close());
+    const body = "0123456789".repeat(20_000);
+    const child = Bun.spawn(
+      [
+        curl,
+        "-s",
+        "--max-time",
+        "10",
+        "--http2-prior-knowledge",
+        "-w",
+        "%{http_version} %{http_code}",
+        "--data-binary",
+        "@-",
+        `http://127.0.0.1:${listener.port}/curl`,
+      ],
+      { stdin: new Blob([body]), stdout: "pipe" },
+    );
+    expect(await new Response(child.stdout).text()).toBe(`${body}2 200`);
+    await child.exited;
+  });
+}
