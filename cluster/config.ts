@@ -196,6 +196,8 @@ export function thisProgram({
 
 /** Where the product's executable stands in its image. */
 const imageExecutable = "/usr/local/bin/fairlead";
+/** Where the sample's stands: its probes run it. */
+const sampleExecutable = "/usr/local/bin/emojivoto";
 const productImages = ["ghcr.io/fairlead/fairlead"] as const;
 const samplePrograms = ["emojivoto-emoji-svc", "emojivoto-voting-svc", "emojivoto-web", "emojivoto-vote-bot", "emojivoto-load"] as const;
 /** The sample's images by our name and by the name that the tutorials use. */
@@ -209,7 +211,7 @@ export function defaultImages({ argv, checkout }: Program): Record<string, Image
     checkout === undefined ? sampleBeside(argv[0] as string) : [argv[0] as string, join(checkout, "examples/emojivoto/main.ts")];
   if (sample) {
     for (const registry of sampleRegistries) {
-      for (const program of samplePrograms) images[`${registry}/${program}`] = { command: [...sample, program] };
+      for (const program of samplePrograms) images[`${registry}/${program}`] = { command: [...sample, program], commands: { [sampleExecutable]: sample } };
     }
   }
   return images;

@@ -5,6 +5,7 @@ const programs = {
   "emojivoto-web": () => import("./web.ts"),
   "emojivoto-vote-bot": () => import("./vote-bot.ts"),
   "emojivoto-load": () => import("./load.ts"),
+  "emojivoto-probe": () => import("./probe.ts"),
 } as const;
 
 const [name = "", ...args] = process.argv.slice(2);
