@@ -35,7 +35,10 @@ Durations: 300ms, 10s, 2m. LINKERD_AWAIT_DISABLED or LINKERD_DISABLED, when not 
 `;
 
 /** `help`, what was asked for, or what is wrong with it. Flags end at the first word that is none. Pure. */
-export function parseAwaitArgs(args: readonly string[], env: Readonly<Record<string, string | undefined>>): AwaitArgs | "help" | { readonly error: string } {
+export function parseAwaitArgs(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): AwaitArgs | "help" | { readonly error: string } {
   const parsed = {
     port: 4191,
     backoffMs: 1000,
@@ -134,7 +137,10 @@ async function waitReady({ port, backoffMs, timeoutMs }: AwaitArgs): Promise<boo
     const leftMs = endMs - performance.now();
     if (leftMs <= 0) return false;
     try {
-      const response = await fetch(`http://127.0.0.1:${port}/ready`, { signal: AbortSignal.timeout(Math.max(1, Math.min(CHECK_TIMEOUT_MS, leftMs))), keepalive: false });
+      const response = await fetch(`http://127.0.0.1:${port}/ready`, {
+        signal: AbortSignal.timeout(Math.max(1, Math.min(CHECK_TIMEOUT_MS, leftMs))),
+        keepalive: false,
+      });
       await response.body?.cancel();
       if (response.ok) return true;
     } catch {

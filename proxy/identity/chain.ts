@@ -23,7 +23,17 @@ export function parseAnchors(pem: string, onBad: (problem: string) => void): X50
  * Verifies leaf and intermediates, DER, leaf first, against the anchors at `nowMs`.
  * @throws {Error} saying which certificate is wrong and how.
  */
-export function verifyChain({ chain, anchors, name, nowMs }: { chain: readonly Uint8Array[]; anchors: readonly X509Certificate[]; name: string; nowMs: number }): X509Certificate[] {
+export function verifyChain({
+  chain,
+  anchors,
+  name,
+  nowMs,
+}: {
+  chain: readonly Uint8Array[];
+  anchors: readonly X509Certificate[];
+  name: string;
+  nowMs: number;
+}): X509Certificate[] {
   if (chain.length > MAX_CHAIN) throw new Error(`${chain.length} certificates in a chain; at most ${MAX_CHAIN}`);
   const certificates = chain.map((der, i) => {
     try {
@@ -53,8 +63,10 @@ function issued(certificate: X509Certificate, issuer: X509Certificate): boolean 
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-const valid = (certificate: X509Certificate, nowMs: number): boolean => nowMs >= Date.parse(certificate.validFrom) && nowMs <= Date.parse(certificate.validTo);
+const valid = (certificate: X509Certificate, nowMs: number): boolean =>
+  nowMs >= Date.parse(certificate.validFrom) && nowMs <= Date.parse(certificate.validTo);
 
 function requireValid(certificate: X509Certificate, index: number, nowMs: number): void {
-  if (!valid(certificate, nowMs)) throw new Error(`certificate ${index + 1} is valid from ${certificate.validFrom} to ${certificate.validTo}`);
+  if (!valid(certificate, nowMs))
+    throw new Error(`certificate ${index + 1} is valid from ${certificate.validFrom} to ${certificate.validTo}`);
 }

@@ -37,7 +37,15 @@ const oids = {
  * A PKCS#10 request (RFC 2986) for `name`: subject CN and one DNS subject alternative name. `publicKey` is the
  * SubjectPublicKeyInfo; `sign` gives a DER ECDSA signature with SHA-256.
  */
-export function certificateRequest({ name, publicKey, sign }: { name: string; publicKey: Uint8Array; sign: (data: Uint8Array) => Uint8Array }): Uint8Array {
+export function certificateRequest({
+  name,
+  publicKey,
+  sign,
+}: {
+  name: string;
+  publicKey: Uint8Array;
+  sign: (data: Uint8Array) => Uint8Array;
+}): Uint8Array {
   const subject = der(SEQUENCE, der(SET, der(SEQUENCE, der(OID, oids.commonName), der(UTF8_STRING, ascii(name)))));
   const names = der(SEQUENCE, der(0x82, ascii(name)));
   const extensions = der(SEQUENCE, der(SEQUENCE, der(OID, oids.subjectAltName), der(OCTET_STRING, names)));

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "@peculiar/x509";
+import { Pkcs10CertificateRequest, type SubjectAlternativeNameExtension } from "@peculiar/x509";
 import { CertifyResponseSchema } from "#api/identity_pb";
 import { Log } from "#log";
 import { createCa } from "../testing/certificates.ts";
@@ -37,7 +37,10 @@ describe("key material", () => {
 });
 
 /** A certifier whose authority answers what the test says, one answer an attempt. */
-async function certifier(answers: ((ca: Awaited<ReturnType<typeof createCa>>) => Promise<unknown>)[], options: Partial<CertifierOptions> = {}) {
+async function certifier(
+  answers: ((ca: Awaited<ReturnType<typeof createCa>>) => Promise<unknown>)[],
+  options: Partial<CertifierOptions> = {},
+) {
   const ca = await createCa();
   const { keyPem, csr } = loadKeyMaterial({ dir: join(dir, "loop"), name: NAME });
   const sleeps: number[] = [];
@@ -81,12 +84,32 @@ describe("certify loop", () => {
   });
 
   test.each([
+    [5, {}, 10],
+    [100, {}, 70],
+    [200_000, {}, 86_400],
+    // More than a timer of the runtime can hold.
+    [100_000_000, { maxRefreshMs: 40 * 86_400_000 }, 2_147_484],
+  ])("a life of %d s with %p: again in %d s", async (life, options, expected) => {
+    const { loop, sleeps } = await certifier([leaf(NAME, life)], options);
+    await loop.run();
+    expect(Math.abs((sleeps[0] as number) - expected)).toBeLessThanOrEqual(1);
+  });
+
+  test.each([
     ["another name", leaf("other.ns.serviceaccount.identity.linkerd.cluster.local", 1000), "is not for web.ns"],
     ["no expiry", async () => create(CertifyResponseSchema, { leafCertificate: new Uint8Array([1]) }), "valid_until"],
-    ["no certificate", async () => create(CertifyResponseSchema, { leafCertificate: new Uint8Array([1]), validUntil: inSeconds(10) }), "certificate 1"],
+    [
+      "no certificate",
+      async () => create(CertifyResponseSchema, { leafCertificate: new Uint8Array([1]), validUntil: inSeconds(10) }),
+      "certificate 1",
+    ],
     [
       "another authority",
-      async () => create(CertifyResponseSchema, { leafCertificate: pemToDer((await (await createCa()).issue(NAME)).certChainPem), validUntil: inSeconds(10) }),
+      async () =>
+        create(CertifyResponseSchema, {
+          leafCertificate: pemToDer((await (await createCa()).issue(NAME)).certChainPem),
+          validUntil: inSeconds(10),
+        }),
       "trust anchor",
     ],
     [
@@ -126,6 +149,8 @@ describe("certify loop", () => {
     await loop.run();
     expect(lines).toEqual([]);
     expect(loop.current()).toBeNull();
-    expect(certifier([], { trustAnchorsPem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" })).rejects.toThrow("no usable trust anchor");
+    expect(certifier([], { trustAnchorsPem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" })).rejects.toThrow(
+      "no usable trust anchor",
+    );
   });
 });

@@ -16,7 +16,11 @@ export type CertifierOptions = {
   /** Read anew for every attempt. Throws when it cannot be. */
   readonly readToken: () => Promise<Uint8Array>;
   /** One Certify call. */
-  readonly certify: (request: { identity: string; token: Uint8Array; certificateSigningRequest: Uint8Array }) => Promise<Plain<CertifyResponse>>;
+  readonly certify: (request: {
+    identity: string;
+    token: Uint8Array;
+    certificateSigningRequest: Uint8Array;
+  }) => Promise<Plain<CertifyResponse>>;
   readonly minRefreshMs: number;
   readonly maxRefreshMs: number;
   /** Wall clock, ms. */
@@ -28,6 +32,8 @@ export type CertifierOptions = {
 
 /** Share of the remaining life after which a certificate is renewed. */
 const REFRESH_AT = 0.7;
+/** Longest timer of the runtime, ms (24.8 days); what is longer would fire at once. */
+const MAX_TIMER_MS = 0x7fffffff;
 
 /**
  * ```
@@ -85,7 +91,7 @@ export class Certifier implements Identity {
   #delayMs(): number {
     const { minRefreshMs, maxRefreshMs, now } = this.#options;
     const remaining = this.#current === null ? 0 : this.#current.validUntilMs - now();
-    return Math.max(minRefreshMs, Math.min(maxRefreshMs, remaining * REFRESH_AT));
+    return Math.min(MAX_TIMER_MS, Math.max(minRefreshMs, Math.min(maxRefreshMs, remaining * REFRESH_AT)));
   }
 
   async #attempt(): Promise<void> {
@@ -96,8 +102,18 @@ export class Certifier implements Identity {
       const response = await this.#options.certify({ identity: localName, token, certificateSigningRequest: csr });
       if (!response.validUntil) throw new Error("the answer has no valid_until");
       const validUntilMs = Number(response.validUntil.seconds) * 1000 + Math.floor(response.validUntil.nanos / 1e6);
-      const certificates = verifyChain({ chain: [response.leafCertificate, ...response.intermediateCertificates], anchors: this.#anchors, name: localName, nowMs: now() });
-      this.#current = { keyPem, certChainPem: certificates.map((certificate) => certificate.toString()).join(""), trustAnchorsPem, validUntilMs };
+      const certificates = verifyChain({
+        chain: [response.leafCertificate, ...response.intermediateCertificates],
+        anchors: this.#anchors,
+        name: localName,
+        nowMs: now(),
+      });
+      this.#current = {
+        keyPem,
+        certChainPem: certificates.map((certificate) => certificate.toString()).join(""),
+        trustAnchorsPem,
+        validUntilMs,
+      };
     } catch (error) {
       if (!this.#stop.signal.aborted) log.error("failed to obtain a certificate", { error: (error as Error).message });
       return;

@@ -17,7 +17,8 @@ export function loadKeyMaterial({ dir, name }: { dir: string; name: string }): K
     } catch (error) {
       throw new Error(`${keyFile}: ${(error as Error).message}`);
     }
-    if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "prime256v1") throw new Error(`${keyFile}: not an ECDSA P-256 key`);
+    if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "prime256v1")
+      throw new Error(`${keyFile}: not an ECDSA P-256 key`);
   } else {
     key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
     mkdirSync(dir, { recursive: true });
