@@ -14,7 +14,7 @@ import {
   sameButBookkeeping,
   type Writer,
 } from "./apply/managed-fields.ts";
-import { TypedError } from "./apply/typed.ts";
+import { TypedError, TypedError } from "./apply/typed.ts";
 import { checkKind, fieldValidation, parseBody, readAs, readObject } from "./body.ts";
 import { type Call, groupResource, isDryRun } from "./call.ts";
 import { applyDefaults, validateSchema } from "./custom/schema-validation.ts";
@@ -120,7 +120,7 @@ export class WritePipeline {
       // What admission and strategies add afterwards belongs to nobody.
       const managedFields = applied
         ? metadata.managedFields
-        : afterUpdate({
+        : ownersAfter({
             live: undefined,
             next: fromStored(stored, served) as ManagedObject,
             type: version.type,
@@ -350,7 +350,7 @@ export class WritePipeline {
     stored = this.#defaulted(stored, served);
     const managedFields = applied
       ? givenManagers
-      : afterUpdate({
+      : ownersAfter({
           live: before as ManagedObject,
           next: { ...fromStored(stored, served), metadata: { ...stored.metadata, managedFields: givenManagers } } as ManagedObject,
           type: version.type,
@@ -599,6 +599,19 @@ export class WritePipeline {
 /** The first word of a user agent: `kubectl/v1.35.0 (linux/amd64) …` is `kubectl`. */
 function managerOf(agent: string | undefined): string {
   return (agent ?? "").split("/")[0]?.slice(0, 128) || "unknown";
+}
+
+/**
+ * Who owns what after a write that is no apply. Where list items lack their key nobody can be named: as on the real server that is no failure of
+ * its own, since validation, which follows, says what is wrong with the object.
+ */
+function ownersAfter(options: Parameters<typeof afterUpdate>[0]): ReturnType<typeof afterUpdate> {
+  try {
+    return afterUpdate(options);
+  } catch (error) {
+    if (!(error instanceof TypedError)) throw error;
+    return options.live?.metadata.managedFields as ReturnType<typeof afterUpdate>;
+  }
 }
 
 function attach({ metadata }: ApiObject, managedFields: object[] | undefined): void {
