@@ -14,7 +14,7 @@ import {
   sameButBookkeeping,
   type Writer,
 } from "./apply/managed-fields.ts";
-import { TypedError, TypedError } from "./apply/typed.ts";
+import { TypedError } from "./apply/typed.ts";
 import { checkKind, fieldValidation, parseBody, readAs, readObject } from "./body.ts";
 import { type Call, groupResource, isDryRun } from "./call.ts";
 import { applyDefaults, validateSchema } from "./custom/schema-validation.ts";
