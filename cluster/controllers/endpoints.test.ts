@@ -1,12 +1,12 @@
-// Endpoints, EndpointSlices, service accounts, pod collection, event expiry.
+// Endpoints, EndpointSlices, service accounts, silent nodes, pod collection.
 import { expect, test } from "bun:test";
 import { type EndpointSlice, type Endpoints, type KubeObject, Resources } from "#kube";
 import { maxEndpointsPerSlice, mirrorEndpoints, reconcileEndpointSlices } from "./endpoint-slices.ts";
 import { maxAddresses, reconcileEndpoints } from "./endpoints.ts";
-import { collectPods, eventTtlMs, expireEvents, maxTerminatedPods, nodeGraceMs, nodeQuarantineMs, watchNode } from "./pods.ts";
+import { collectPods, maxTerminatedPods, nodeGraceMs, nodeQuarantineMs, watchNode } from "./pods.ts";
 import { reconcileAccountSecrets, reconcileDefaultAccount, reconcileRootCa, reconcileTokenSecret } from "./service-accounts.ts";
 import { Simulation } from "./testing/simulation.ts";
-import type { ConfigMap, Event, Lease, Namespace, Node, Pod, Secret, Service } from "./types.ts";
+import type { ConfigMap, Lease, Namespace, Node, Pod, Secret, Service } from "./types.ts";
 import { leases } from "./world.ts";
 
 function service(sim: Simulation, spec: Partial<NonNullable<Service["spec"]>> = {}): Service {
@@ -331,19 +331,4 @@ test("ended pods are kept up to the bound", () => {
   end("last");
   sim.perform(collectPods(sim.world, new Map()));
   expect(sim.deleted).toEqual(["pods/p0"]);
-});
-
-test("events go an hour after they were last seen", () => {
-  const sim = new Simulation();
-  const at = new Date(sim.now).toISOString();
-  sim.put<Event>(Resources.events, { metadata: { name: "old", namespace: "ns", creationTimestamp: at }, lastTimestamp: at });
-  sim.put<Event>(Resources.events, {
-    metadata: { name: "seen-again", namespace: "ns", creationTimestamp: at },
-    series: { lastObservedTime: new Date(sim.now + 60_000).toISOString() },
-  });
-  sim.now += eventTtlMs;
-  expect(expireEvents(sim.world).actions).toEqual([]);
-  sim.now += 1;
-  sim.perform(expireEvents(sim.world));
-  expect(sim.deleted).toEqual(["events/old"]);
 });

@@ -1,16 +1,13 @@
-// Nodes that have fallen silent, pods that nobody will look after any more, events that are too old. Pure.
+// Nodes that have fallen silent, pods that nobody will look after any more. Pure.
 import { type KubeObject, Resources } from "#kube";
 import { nothing, type Outcome, patchStatus } from "./actions.ts";
 import { isPodTerminal, timestamp } from "./meta.ts";
-import type { Event } from "./types.ts";
 import { nodeLeaseNamespace, type World } from "./world.ts";
 
 /** How long a node may be missing before its pods are removed, in ms; Kubernetes's quarantine. */
 export const nodeQuarantineMs = 40_000;
 /** Ended pods kept at most, Kubernetes's default; the oldest go first. */
 export const maxTerminatedPods = 12_500;
-/** How long an event is kept after it was last seen, in ms; Kubernetes's default. */
-export const eventTtlMs = 3_600_000;
 
 /** `missingSince`: when each node was first found missing; the caller keeps it between passes. */
 export function collectPods(world: World, missingSince: Map<string, number>): Outcome {
@@ -73,16 +70,4 @@ export function watchNode(world: World, name: string): Outcome {
       { do: "event", about, type: "Normal", reason: "NodeNotReady", message: `Node ${name} status is now: NodeNotReady` },
     ],
   };
-}
-
-/** Events not seen for an hour. */
-export function expireEvents(world: World): Outcome {
-  const now = world.now();
-  const old = world.events.list().filter((event) => now - lastSeen(event) > eventTtlMs);
-  return { actions: old.map((target) => ({ do: "delete", resource: Resources.events, target })) };
-}
-
-function lastSeen(event: Event): number {
-  const times = [event.series?.lastObservedTime, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp];
-  return Math.max(0, ...times.map((time) => (time ? Date.parse(time) : 0)).filter((time) => !Number.isNaN(time)));
 }

@@ -30,7 +30,7 @@ import { leaseName, leaseRenewMs, leaseSeconds } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { controllerOf, keyOf } from "./meta.ts";
 import { emptyNamespace } from "./namespaces.ts";
-import { collectPods, expireEvents, watchNode } from "./pods.ts";
+import { collectPods, watchNode } from "./pods.ts";
 import { WorkQueue } from "./queue.ts";
 import { reconcileReplicaSet } from "./replica-set.ts";
 import {
@@ -61,7 +61,6 @@ const resyncMs = 600_000;
 /** A namespace that is not empty yet is looked at again after so long, in ms. */
 const namespacePollMs = 200;
 const podCollectionMs = 20_000;
-const eventExpiryMs = 60_000;
 /** Custom resource types come in groups; discovery waits for the group, in ms. */
 const discoveryDelayMs = 200;
 /** A group that could not be read is asked for again after so long, in ms. */
@@ -177,7 +176,6 @@ export class Controllers {
       setInterval(() => void this.#renewLease(), leaseRenewMs),
       setInterval(() => this.#resync(), resyncMs),
       setInterval(() => this.#add("pod-collection", ""), podCollectionMs),
-      setInterval(() => this.#add("event-expiry", ""), eventExpiryMs),
     );
   }
 
@@ -302,8 +300,6 @@ export class Controllers {
       case "leases":
         if (namespace === nodeLeaseNamespace) this.#add("node", `${name}/`);
         return;
-      case "events":
-        return;
       default:
         store satisfies never;
     }
@@ -374,8 +370,6 @@ export class Controllers {
         return this.#collector.process(rest);
       case "pod-collection":
         return this.#perform(key, collectPods(this.#world, this.#missingNodes));
-      case "event-expiry":
-        return this.#perform(key, expireEvents(this.#world));
       default:
         throw new Error(`no controller for the key ${key}`);
     }

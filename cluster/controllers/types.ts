@@ -203,12 +203,6 @@ export interface ConfigMap extends KubeObject {
   data?: Record<string, string>;
 }
 
-export interface Event extends KubeObject {
-  lastTimestamp?: string | null;
-  eventTime?: string | null;
-  series?: { lastObservedTime?: string } | null;
-}
-
 export interface Lease extends KubeObject {
   spec?: { holderIdentity?: string; leaseDurationSeconds?: number; renewTime?: string };
 }

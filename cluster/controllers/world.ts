@@ -9,7 +9,6 @@ import type {
   CronJob,
   DaemonSet,
   Deployment,
-  Event,
   Job,
   Lease,
   Namespace,
@@ -44,7 +43,6 @@ export const watched = {
   controllerRevisions: { resource: controllerRevisions },
   jobs: { resource: Resources.jobs },
   cronJobs: { resource: Resources.cronJobs },
-  events: { resource: Resources.events },
   leases: { resource: leases },
 } as const satisfies Record<string, { resource: ResourceType; fieldSelector?: string }>;
 
@@ -65,7 +63,6 @@ export interface Stores {
   controllerRevisions: Store<ControllerRevision>;
   jobs: Store<Job>;
   cronJobs: Store<CronJob>;
-  events: Store<Event>;
   leases: Store<Lease>;
 }
 
