@@ -74,6 +74,8 @@ test("what a cluster was made with is kept, and cannot be changed but for port a
   expect(loadConfig(stateDir)).toEqual(made);
   const again = resolveConfig({ flags: { apiPort: 7000, images: { "c/d": { command: ["/bin/c"] } } }, stateDir });
   expect(again).toEqual({ ...made, apiPort: 7000, images: { "a/b": { command: ["/bin/a"] }, "c/d": { command: ["/bin/c"] } } });
+  expect(resolveConfig({ flags: { podCidr: "10.2.0.0/24" }, stateDir }).podCidr).toBe("10.2.0.0/24");
+  writeFileSync(layout(stateDir).kubeconfig, "");
   expect(() => resolveConfig({ flags: { podCidr: "10.2.0.0/24" }, stateDir })).toThrow(
     `podCidr: the cluster in ${stateDir} was made with 10.1.0.0/24; run "fairlead local reset" before starting it with 10.2.0.0/24`,
   );

@@ -105,9 +105,10 @@ export function stateDirOf({
  * @throws {ConfigError} naming the field of the first value that cannot be used, and for a change of what cannot be changed any more.
  */
 export function resolveConfig({ flags, stateDir }: { flags: Settings; stateDir: string }): ClusterConfig {
-  const { config: file } = layout(stateDir);
+  const { config: file, kubeconfig } = layout(stateDir);
   const known = existsSync(file) ? readSettings(file) : {};
-  for (const field of fixedFields) {
+  // A first start that failed has made nothing yet that depends on a setting.
+  for (const field of existsSync(kubeconfig) ? fixedFields : []) {
     const wanted = flags[field];
     const made = known[field];
     if (wanted !== undefined && made !== undefined && wanted !== made)
@@ -211,7 +212,8 @@ export function defaultImages({ argv, checkout }: Program): Record<string, Image
     checkout === undefined ? sampleBeside(argv[0] as string) : [argv[0] as string, join(checkout, "examples/emojivoto/main.ts")];
   if (sample) {
     for (const registry of sampleRegistries) {
-      for (const program of samplePrograms) images[`${registry}/${program}`] = { command: [...sample, program], commands: { [sampleExecutable]: sample } };
+      for (const program of samplePrograms)
+        images[`${registry}/${program}`] = { command: [...sample, program], commands: { [sampleExecutable]: sample } };
     }
   }
   return images;

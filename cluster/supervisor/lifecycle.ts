@@ -128,7 +128,7 @@ export async function startCluster({
     child.unref();
     const deadline = performance.now() + timeoutMs;
     const alive = () => {
-      if (child.exitCode !== null || child.signalCode !== null) throw new LifecycleError(`the supervisor has ended:\n${lastLines(log)}`);
+      if (child.exitCode !== null || child.signalCode !== null) throw new LifecycleError(reasonIn(lastLines(log)));
       if (performance.now() > deadline) throw new LifecycleError(`cluster "${config.name}" was not ready within ${timeoutMs / 1000} s`);
     };
     await progress.waiting(
@@ -393,6 +393,12 @@ export async function clusterStatus({ stateDir, name }: { stateDir: string; name
   if (status.api.ready && status.node.ready && Object.values(components).every(({ state }) => state === "running"))
     status.state = "running";
   return status;
+}
+
+/** What the supervisor's last words give as the reason; all of them when they give none. */
+function reasonIn(log: string): string {
+  const told = /ERROR the cluster cannot be started error=(".*")$/.exec(log)?.[1];
+  return told ? `the cluster cannot be started: ${JSON.parse(told)}` : `the supervisor has ended:\n${log}`;
 }
 
 function lastLines(file: string): string {
