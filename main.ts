@@ -21,5 +21,7 @@ const [name = "", ...args] = process.argv.slice(2);
 // `identity` is a role and a command. The role is started with long flags behind one dash, as all control-plane containers are.
 const isCommand = name === "identity" && !/^-[a-z]{2}/.test(args[0] ?? "");
 const role = Object.hasOwn(roles, name) && !isCommand ? roles[name] : undefined;
+// @peculiar/x509 wants this polyfill before it is loaded; the roles of the data plane do without both.
+if (!role || !name.startsWith("proxy") || name === "proxy-injector") await import("reflect-metadata");
 const entry = role ? await role() : await import("./cli/main.ts");
 process.exit(await entry.main(role ? args : process.argv.slice(2), process.env));
