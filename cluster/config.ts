@@ -173,6 +173,10 @@ export function addressesOf(config: ClusterConfig): { host: string; node: string
   };
 }
 
+export function apiUrl(config: ClusterConfig): string {
+  return `https://${addressesOf(config).host}:${config.apiPort}`;
+}
+
 /** How this same program is started. */
 export interface Program {
   /** Argument vector before the role. */

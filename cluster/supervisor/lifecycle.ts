@@ -3,12 +3,11 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, 
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type KubeClient as Client, KubeClient, type KubeObject, loadConfig as loadKubeconfig, Resources } from "#kube";
-import { addressesOf, type ClusterConfig, layout, loadConfig, ownedNames, saveConfig, thisProgram } from "../config.ts";
+import { addressesOf, apiUrl, type ClusterConfig, layout, loadConfig, ownedNames, saveConfig, thisProgram } from "../config.ts";
 import { leaseName } from "../controllers/lease.ts";
 import { leases, nodeLeaseNamespace } from "../controllers/world.ts";
 import { cleanupNode, missingTools, namespacesOf } from "../network/index.ts";
 import { isSameProcess, readRecords } from "../network/processes.ts";
-import { apiUrl } from "./prepare.ts";
 import { clusterProcesses, gone, livingSupervisor, readRecord, removeRecord, signalAll, stateDirVariable } from "./record.ts";
 
 /** Something that keeps a cluster from starting or stopping, told in full. */

@@ -1,13 +1,9 @@
 // What must be there before the first process starts: network, keys, kubeconfig files, folders.
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { createPki, type Pki } from "../apiserver/pki.ts";
-import { addressesOf, type ClusterConfig, layout, replaceFile } from "../config.ts";
+import { addressesOf, apiUrl, type ClusterConfig, layout, replaceFile } from "../config.ts";
 import { ensureNodeNetwork } from "../network/index.ts";
 import { contextName, type KubeconfigParts, renderKubeconfig } from "./kubeconfig.ts";
-
-export function apiUrl(config: ClusterConfig): string {
-  return `https://${addressesOf(config).host}:${config.apiPort}`;
-}
 
 /** Idempotent. @throws {Error} telling what of the machine is in the way. */
 export async function prepare(config: ClusterConfig): Promise<void> {
@@ -45,8 +41,4 @@ export async function prepare(config: ClusterConfig): Promise<void> {
 export function partsOf(config: ClusterConfig, pki: Pki, client: "admin" | "controller-manager" | "node"): KubeconfigParts {
   const { cert, key } = pki.client(client);
   return { name: contextName(config.name), server: apiUrl(config), ca: pki.ca, cert, key };
-}
-
-export function isMade(stateDir: string): boolean {
-  return existsSync(layout(stateDir).kubeconfig);
 }
