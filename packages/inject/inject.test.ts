@@ -1,32 +1,76 @@
 // The injector's table of cases (spec control-plane §13, I1–I28), on the real chart.
 import { describe, expect, test } from "bun:test";
-import { type Operation, applyPatch } from "fast-json-patch";
+import { applyPatch, type Operation } from "fast-json-patch";
 import { controlPlaneChart, controlPlaneDefaults, overlay, type Values } from "#chart";
-import { decide, InjectError, injectPatch, opaquePortsPatch, parsePortList, podTemplate, readableReason, uninject, type Workload } from "./index.ts";
+import {
+  decide,
+  InjectError,
+  injectPatch,
+  opaquePortsPatch,
+  parsePortList,
+  podTemplate,
+  readableReason,
+  uninject,
+  type Workload,
+} from "./index.ts";
 
 const chart = controlPlaneChart();
 const base = overlay(controlPlaneDefaults(), { identityTrustAnchorsPEM: "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n" });
 
-type Container = { name: string; image?: string; args?: string[]; env?: { name: string; value?: string }[]; lifecycle?: Record<string, { exec: { command: string[] } }>; resources?: { limits?: Record<string, string> }; securityContext?: { capabilities?: { add?: string[]; drop?: string[] }; runAsUser?: number }; restartPolicy?: string; startupProbe?: unknown };
+type Container = {
+  name: string;
+  image?: string;
+  args?: string[];
+  env?: { name: string; value?: string }[];
+  lifecycle?: Record<string, { exec: { command: string[] } }>;
+  resources?: { limits?: Record<string, string> };
+  securityContext?: { capabilities?: { add?: string[]; drop?: string[] }; runAsUser?: number };
+  restartPolicy?: string;
+  startupProbe?: unknown;
+};
 type Spec = { containers: Container[]; initContainers?: Container[]; volumes?: { name: string }[] };
 type Result = Workload & { metadata: { annotations: Record<string, string>; labels: Record<string, string> }; spec: Spec };
 
-function pod({ annotations, containers, spec = {} }: { annotations?: Record<string, string>; containers?: Record<string, unknown>[]; spec?: Record<string, unknown> } = {}): Workload {
+function pod({
+  annotations,
+  containers,
+  spec = {},
+}: {
+  annotations?: Record<string, string>;
+  containers?: Record<string, unknown>[];
+  spec?: Record<string, unknown>;
+} = {}): Workload {
   return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name: "web-0", ...(annotations ? { annotations } : {}) },
     spec: {
-      containers: (containers ?? [{}]).map((container, index) => ({ name: `app${index}`, image: "app:1", volumeMounts: [{ name: "token", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount", readOnly: true }], ...container })),
+      containers: (containers ?? [{}]).map((container, index) => ({
+        name: `app${index}`,
+        image: "app:1",
+        volumeMounts: [{ name: "token", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount", readOnly: true }],
+        ...container,
+      })),
       ...spec,
     },
   };
 }
 
-function inject(object: Workload, { ns = {}, values = base, owner }: { ns?: Record<string, string>; values?: Values; owner?: { kind: string; name: string } } = {}) {
+function inject(
+  object: Workload,
+  { ns = {}, values = base, owner }: { ns?: Record<string, string>; values?: Values; owner?: { kind: string; name: string } } = {},
+) {
   const template = podTemplate(object);
   if (!template) throw new Error("no template");
-  const injection = injectPatch({ chart, values, template, namespace: "app", namespaceAnnotations: ns, owner, createdBy: "linkerd/proxy-injector test" });
+  const injection = injectPatch({
+    chart,
+    values,
+    template,
+    namespace: "app",
+    namespaceAnnotations: ns,
+    owner,
+    createdBy: "linkerd/proxy-injector test",
+  });
   const result = applyPatch(structuredClone(object), structuredClone(injection.operations) as Operation[]).newDocument as Result;
   const proxy = [...result.spec.containers, ...(result.spec.initContainers ?? [])].find((one) => one.name === "linkerd-proxy") as Container;
   const init = result.spec.initContainers?.find((one) => one.name === "linkerd-init");
@@ -35,22 +79,63 @@ function inject(object: Workload, { ns = {}, values = base, owner }: { ns?: Reco
   return { ...injection, result, proxy, init, env, argument };
 }
 
-const decision = (object: Workload, ns: Record<string, string> = {}) => decide({ template: podTemplate(object), namespaceAnnotations: ns, where: "webhook" });
+const decision = (object: Workload, ns: Record<string, string> = {}) =>
+  decide({ template: podTemplate(object), namespaceAnnotations: ns, where: "webhook" });
 const enabled = { "linkerd.io/inject": "enabled" };
 
 describe("decision", () => {
   const rows: [string, Workload, Record<string, string>, ReturnType<typeof decision>][] = [
     ["I1 namespace enabled", pod(), enabled, { inject: true, reasons: [], annotationAt: "namespace" }],
-    ["I2 pod disabled", pod({ annotations: { "linkerd.io/inject": "disabled" } }), enabled, { inject: false, reasons: ["injection_disable_annotation_present"], annotationAt: "workload" }],
+    [
+      "I2 pod disabled",
+      pod({ annotations: { "linkerd.io/inject": "disabled" } }),
+      enabled,
+      { inject: false, reasons: ["injection_disable_annotation_present"], annotationAt: "workload" },
+    ],
     ["I3 pod enabled", pod({ annotations: enabled }), {}, { inject: true, reasons: [], annotationAt: "workload" }],
-    ["I4 namespace says yes", pod(), { "linkerd.io/inject": "yes" }, { inject: false, reasons: ["invalid_inject_annotation_at_ns"], annotationAt: "" }],
-    ["pod says yes", pod({ annotations: { "linkerd.io/inject": "yes" } }), {}, { inject: false, reasons: ["invalid_inject_annotation_at_workload"], annotationAt: "" }],
+    [
+      "I4 namespace says yes",
+      pod(),
+      { "linkerd.io/inject": "yes" },
+      { inject: false, reasons: ["invalid_inject_annotation_at_ns"], annotationAt: "" },
+    ],
+    [
+      "pod says yes",
+      pod({ annotations: { "linkerd.io/inject": "yes" } }),
+      {},
+      { inject: false, reasons: ["invalid_inject_annotation_at_workload"], annotationAt: "" },
+    ],
     ["nothing said", pod(), {}, { inject: false, reasons: ["injection_enable_annotation_absent"], annotationAt: "" }],
-    ["I7 host network", pod({ spec: { hostNetwork: true } }), enabled, { inject: false, reasons: ["host_network_enabled"], annotationAt: "namespace" }],
-    ["I8 istio sidecar", pod({ containers: [{ name: "istio-proxy" }] }), enabled, { inject: false, reasons: ["sidecar_already_exists"], annotationAt: "namespace" }],
-    ["I9 no token", pod({ containers: [{ volumeMounts: [] }] }), enabled, { inject: false, reasons: ["disabled_automount_service_account_token_account"], annotationAt: "namespace" }],
-    ["I10 UDP port", pod({ containers: [{ ports: [{ containerPort: 53, protocol: "UDP" }] }] }), enabled, { inject: true, reasons: [], annotationAt: "namespace" }],
-    ["I11 two reasons in order", pod({ spec: { hostNetwork: true, automountServiceAccountToken: false } }), enabled, { inject: false, reasons: ["host_network_enabled", "disabled_automount_service_account_token_account"], annotationAt: "namespace" }],
+    [
+      "I7 host network",
+      pod({ spec: { hostNetwork: true } }),
+      enabled,
+      { inject: false, reasons: ["host_network_enabled"], annotationAt: "namespace" },
+    ],
+    [
+      "I8 istio sidecar",
+      pod({ containers: [{ name: "istio-proxy" }] }),
+      enabled,
+      { inject: false, reasons: ["sidecar_already_exists"], annotationAt: "namespace" },
+    ],
+    [
+      "I9 no token",
+      pod({ containers: [{ volumeMounts: [] }] }),
+      enabled,
+      { inject: false, reasons: ["disabled_automount_service_account_token_account"], annotationAt: "namespace" },
+    ],
+    [
+      "I10 UDP port",
+      pod({ containers: [{ ports: [{ containerPort: 53, protocol: "UDP" }] }] }),
+      enabled,
+      { inject: true, reasons: [], annotationAt: "namespace" },
+    ],
+    [
+      "I11 two reasons in order",
+      pod({ spec: { hostNetwork: true, automountServiceAccountToken: false } }),
+      enabled,
+      { inject: false, reasons: ["host_network_enabled", "disabled_automount_service_account_token_account"], annotationAt: "namespace" },
+    ],
     ["a Service", { kind: "Service", metadata: {} }, enabled, { inject: false, reasons: ["unsupported_resource"], annotationAt: "" }],
   ];
   test.each(rows)("%s", (_, object, ns, expected) => {
@@ -64,8 +149,16 @@ describe("patch", () => {
     const { result } = inject(pod({ spec: { initContainers: [{ name: "own" }] } }), { owner: { kind: "deployment", name: "web" } });
     expect(result.spec.initContainers?.map((one) => one.name)).toEqual(["own", "linkerd-init"]);
     expect(result.spec.containers.map((one) => one.name)).toEqual(["linkerd-proxy", "app0"]);
-    expect(result.metadata.labels).toEqual({ "linkerd.io/control-plane-ns": "linkerd", "linkerd.io/workload-ns": "app", "linkerd.io/proxy-deployment": "web" });
-    expect(result.metadata.annotations).toEqual({ "linkerd.io/created-by": "linkerd/proxy-injector test", "linkerd.io/proxy-version": "stable-0.1.0", "linkerd.io/identity-mode": "default" });
+    expect(result.metadata.labels).toEqual({
+      "linkerd.io/control-plane-ns": "linkerd",
+      "linkerd.io/workload-ns": "app",
+      "linkerd.io/proxy-deployment": "web",
+    });
+    expect(result.metadata.annotations).toEqual({
+      "linkerd.io/created-by": "linkerd/proxy-injector test",
+      "linkerd.io/proxy-version": "stable-0.1.0",
+      "linkerd.io/identity-mode": "default",
+    });
     expect(result.spec.volumes?.map((one) => one.name)).toEqual(["linkerd-proxy-init-xtables-lock", "linkerd-identity-end-entity"]);
   });
   test("the proxy waits before the application starts", () => {
@@ -74,7 +167,9 @@ describe("patch", () => {
     expect(proxy.args).toEqual(["proxy"]);
   });
   test("the environment: variables that others name come first; anchors whole", () => {
-    const { proxy, env } = inject(pod({ containers: [{ ports: [{ containerPort: 8080 }, { containerPort: 9090 }] }, { ports: [{ containerPort: 8080 }] }] }));
+    const { proxy, env } = inject(
+      pod({ containers: [{ ports: [{ containerPort: 8080 }, { containerPort: 9090 }] }, { ports: [{ containerPort: 8080 }] }] }),
+    );
     const names = proxy.env?.map((one) => one.name) ?? [];
     expect(names.indexOf("_pod_sa")).toBeLessThan(names.indexOf("LINKERD2_PROXY_IDENTITY_LOCAL_NAME"));
     expect(env("LINKERD2_PROXY_INBOUND_PORTS")).toBe("8080,9090,8080");
@@ -94,18 +189,28 @@ describe("patch", () => {
     expect(env("LINKERD2_PROXY_CORES")).toBe("2");
   });
   test("I13: the pod's annotation outranks the namespace's", () => {
-    const { result, env } = inject(pod({ annotations: { "config.linkerd.io/proxy-log-level": "trace" } }), { ns: { "config.linkerd.io/proxy-log-level": "debug" } });
+    const { result, env } = inject(pod({ annotations: { "config.linkerd.io/proxy-log-level": "trace" } }), {
+      ns: { "config.linkerd.io/proxy-log-level": "debug" },
+    });
     expect(env("LINKERD2_PROXY_LOG")).toBe("trace");
     expect(result.metadata.annotations["config.linkerd.io/proxy-log-level"]).toBe("trace");
   });
   test("I14 with quirk Q29: every key is inherited", () => {
-    expect(inject(pod(), { ns: { "config.linkerd.io/enable-gateway": "true" } }).env("LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES")).toBe("svc.cluster.local.");
+    expect(inject(pod(), { ns: { "config.linkerd.io/enable-gateway": "true" } }).env("LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES")).toBe(
+      "svc.cluster.local.",
+    );
   });
   const opaque: [string, Record<string, unknown>[], Record<string, string> | undefined, string | undefined, string | undefined][] = [
     ["I15 a default port is exposed", [{ ports: [{ containerPort: 3306 }, { containerPort: 8080 }] }], undefined, "3306", "3306"],
     ["I16 none is exposed", [{ ports: [{ containerPort: 8080 }] }], undefined, undefined, "25,587,3306,4444,5432,6379,9300,11211"],
     ["I17 empty", [{ ports: [{ containerPort: 3306 }] }], { "config.linkerd.io/opaque-ports": "" }, "", undefined],
-    ["I18 names and ranges", [{ ports: [{ name: "mysql", containerPort: 3306 }] }], { "config.linkerd.io/opaque-ports": "mysql,9000-9002" }, "mysql,9000-9002", "3306,9000,9001,9002"],
+    [
+      "I18 names and ranges",
+      [{ ports: [{ name: "mysql", containerPort: 3306 }] }],
+      { "config.linkerd.io/opaque-ports": "mysql,9000-9002" },
+      "mysql,9000-9002",
+      "3306,9000,9001,9002",
+    ],
   ];
   test.each(opaque)("%s", (_, containers, annotations, annotation, value) => {
     const { result, env } = inject(pod({ containers, ...(annotations ? { annotations } : {}) }));
@@ -118,7 +223,10 @@ describe("patch", () => {
     expect(proxy.lifecycle).toBeUndefined();
   });
   test("I23: wait before exit", () => {
-    expect(inject(pod({ annotations: { "config.alpha.linkerd.io/proxy-wait-before-exit-seconds": "30" } })).proxy.lifecycle?.["preStop"]?.exec.command).toEqual(["/bin/sleep", "30"]);
+    expect(
+      inject(pod({ annotations: { "config.alpha.linkerd.io/proxy-wait-before-exit-seconds": "30" } })).proxy.lifecycle?.["preStop"]?.exec
+        .command,
+    ).toEqual(["/bin/sleep", "30"]);
   });
   test("I24, I25: identity disabled", () => {
     const { result, env } = inject(pod({ annotations: { "config.linkerd.io/disable-identity": "true" } }));
@@ -126,7 +234,13 @@ describe("patch", () => {
     expect(env("LINKERD2_PROXY_IDENTITY_DIR")).toBeUndefined();
     expect(result.spec.volumes?.map((one) => one.name)).toEqual(["linkerd-proxy-init-xtables-lock"]);
     expect(result.metadata.annotations["linkerd.io/identity-mode"]).toBe("disabled");
-    expect(() => inject(pod({ annotations: { "config.linkerd.io/disable-identity": "true", "config.linkerd.io/proxy-require-identity-inbound-ports": "8080" } }))).toThrow(InjectError);
+    expect(() =>
+      inject(
+        pod({
+          annotations: { "config.linkerd.io/disable-identity": "true", "config.linkerd.io/proxy-require-identity-inbound-ports": "8080" },
+        }),
+      ),
+    ).toThrow(InjectError);
   });
   test("I26: CNI", () => {
     const { result } = inject(pod(), { values: overlay(base, { cniEnabled: true }) });
@@ -140,10 +254,14 @@ describe("patch", () => {
   });
   test("I28: skipped ports replace the chart's; control and admin stay", () => {
     expect(inject(pod()).argument("--inbound-ports-to-ignore")).toBe("4190,4191,4567,4568");
-    expect(inject(pod({ annotations: { "config.linkerd.io/skip-inbound-ports": "8000-8010" } })).argument("--inbound-ports-to-ignore")).toBe("4190,4191,8000-8010");
+    expect(
+      inject(pod({ annotations: { "config.linkerd.io/skip-inbound-ports": "8000-8010" } })).argument("--inbound-ports-to-ignore"),
+    ).toBe("4190,4191,8000-8010");
   });
   test("native sidecar: redirection and proxy before the pod's own init containers, a startup probe in place of the hook", () => {
-    const { result, proxy } = inject(pod({ annotations: { "config.linkerd.io/proxy-enable-native-sidecar": "true" }, spec: { initContainers: [{ name: "own" }] } }));
+    const { result, proxy } = inject(
+      pod({ annotations: { "config.linkerd.io/proxy-enable-native-sidecar": "true" }, spec: { initContainers: [{ name: "own" }] } }),
+    );
     expect(result.spec.initContainers?.map((one) => one.name)).toEqual(["linkerd-init", "linkerd-proxy", "own"]);
     expect(result.spec.containers.map((one) => one.name)).toEqual(["app0"]);
     expect(proxy.restartPolicy).toBe("Always");
@@ -151,7 +269,15 @@ describe("patch", () => {
     expect(proxy.lifecycle).toBeUndefined();
   });
   test("ports of the proxy move everywhere together", () => {
-    const { proxy, env, argument } = inject(pod({ annotations: { "config.linkerd.io/inbound-port": "5143", "config.linkerd.io/admin-port": "5191", "config.linkerd.io/proxy-uid": "1234" } }));
+    const { proxy, env, argument } = inject(
+      pod({
+        annotations: {
+          "config.linkerd.io/inbound-port": "5143",
+          "config.linkerd.io/admin-port": "5191",
+          "config.linkerd.io/proxy-uid": "1234",
+        },
+      }),
+    );
     expect(env("LINKERD2_PROXY_INBOUND_LISTEN_ADDR")).toBe("0.0.0.0:5143");
     expect(argument("--incoming-proxy-port")).toBe("5143");
     expect(argument("--proxy-uid")).toBe("1234");
@@ -159,14 +285,28 @@ describe("patch", () => {
     expect(proxy.lifecycle?.["postStart"]?.exec.command.at(-1)).toBe("--port=5191");
   });
   test("Q17, Q22: the debug container obeys its annotations; values are data, not JSON text", () => {
-    const { result } = inject(pod({ annotations: { "config.linkerd.io/enable-debug-sidecar": "true", "config.linkerd.io/debug-image": "example.org/debug" } }), { ns: { "config.linkerd.io/proxy-log-level": 'a"b\\c' } });
+    const { result } = inject(
+      pod({ annotations: { "config.linkerd.io/enable-debug-sidecar": "true", "config.linkerd.io/debug-image": "example.org/debug" } }),
+      { ns: { "config.linkerd.io/proxy-log-level": 'a"b\\c' } },
+    );
     expect(result.spec.containers.at(-1)?.image).toBe("example.org/debug:stable-2.11.5");
     expect(result.metadata.annotations["config.linkerd.io/proxy-log-level"]).toBe('a"b\\c');
   });
   test("a template in a Deployment, without metadata", () => {
-    const object: Workload = { kind: "Deployment", metadata: { name: "web" }, spec: { template: { spec: { containers: [{ name: "app" }] } } } };
+    const object: Workload = {
+      kind: "Deployment",
+      metadata: { name: "web" },
+      spec: { template: { spec: { containers: [{ name: "app" }] } } },
+    };
     const template = podTemplate(object);
-    const { operations } = injectPatch({ chart, values: base, template: template as NonNullable<typeof template>, namespace: "app", namespaceAnnotations: {}, createdBy: "x" });
+    const { operations } = injectPatch({
+      chart,
+      values: base,
+      template: template as NonNullable<typeof template>,
+      namespace: "app",
+      namespaceAnnotations: {},
+      createdBy: "x",
+    });
     expect(operations.slice(0, 2).map((one) => one.path)).toEqual(["/spec/template/metadata", "/spec/template/metadata/annotations"]);
     const result = applyPatch(structuredClone(object), operations as Operation[]).newDocument as { spec: { template: { spec: Spec } } };
     expect(result.spec.template.spec.containers.map((one) => one.name)).toEqual(["linkerd-proxy", "app"]);
@@ -195,20 +335,31 @@ describe("annotations that say nothing valid are ignored, and named", () => {
     expect(env("LINKERD2_PROXY_ADMIN_LISTEN_ADDR")).toBe("0.0.0.0:4191");
   });
   test("valid items of a list are kept", () => {
-    expect(inject(pod({ annotations: { "config.linkerd.io/skip-outbound-ports": "25,x" } })).argument("--outbound-ports-to-ignore")).toBe("25");
+    expect(inject(pod({ annotations: { "config.linkerd.io/skip-outbound-ports": "25,x" } })).argument("--outbound-ports-to-ignore")).toBe(
+      "25",
+    );
   });
 });
 
 describe("opaque ports of Services and uninjected pods", () => {
   const defaults = "25,587,3306,4444,5432,6379,9300,11211";
-  const service = (ports: Record<string, unknown>[], annotations?: Record<string, string>): Workload => ({ kind: "Service", metadata: annotations ? { annotations } : {}, spec: { ports } });
+  const service = (ports: Record<string, unknown>[], annotations?: Record<string, string>): Workload => ({
+    kind: "Service",
+    metadata: annotations ? { annotations } : {},
+    spec: { ports },
+  });
   const rows: [string, Workload, Record<string, string>, string | undefined][] = [
     ["I19 3306 to 3306", service([{ port: 3306, targetPort: 3306 }]), {}, "3306"],
     ["I20 3306 to 80", service([{ port: 3306, targetPort: 80 }]), {}, undefined],
     ["80 to 3306", service([{ port: 80, targetPort: 3306 }]), {}, "80"],
     ["no target port", service([{ port: 25 }, { port: 80 }]), {}, "25"],
     ["a named target port never matches", service([{ port: 3306, targetPort: "mysql" }]), {}, undefined],
-    ["I21 its own annotation", service([{ port: 3306 }], { "config.linkerd.io/opaque-ports": "1" }), { "config.linkerd.io/opaque-ports": "1234" }, undefined],
+    [
+      "I21 its own annotation",
+      service([{ port: 3306 }], { "config.linkerd.io/opaque-ports": "1" }),
+      { "config.linkerd.io/opaque-ports": "1234" },
+      undefined,
+    ],
     ["the namespace's, verbatim", service([{ port: 80 }]), { "config.linkerd.io/opaque-ports": "1234" }, "1234"],
     ["a pod", pod({ containers: [{ ports: [{ containerPort: 6379 }, { containerPort: 80 }] }] }), {}, "6379"],
   ];
