@@ -13,8 +13,13 @@ import { tools } from "./tools.ts";
 
 // A name and networks of its own, so that it runs beside another cluster and beside itself.
 const slot = process.pid % 64;
+// 10.128 to 10.191: none of them a default.
 const name = `fl-test-${process.pid}`;
-const networks = { "pod-cidr": `10.${64 + slot}.1.0/24`, "service-cidr": `10.${64 + slot}.2.0/24`, "link-cidr": `10.${64 + slot}.3.0/30` };
+const networks = {
+  "pod-cidr": `10.${128 + slot}.1.0/24`,
+  "service-cidr": `10.${128 + slot}.2.0/24`,
+  "link-cidr": `10.${128 + slot}.3.0/30`,
+};
 const root = mkdtempSync(join(tmpdir(), "fl-"));
 const stateDir = join(root, "state");
 const kubeconfig = layout(stateDir).kubeconfig;

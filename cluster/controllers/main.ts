@@ -46,14 +46,39 @@ export async function main(args: string[], env: Record<string, string | undefine
     return 1;
   }
   const log = lineLog({ write: (line) => void process.stderr.write(line), debug: values.verbose === true });
-  const controllers = new Controllers({ client, rootCa, log });
-  const stopped = new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => {
+        log("info", "stopping", { signal });
+        stop.abort();
+        resolve();
+      });
+    }
   });
-  const started = controllers.start().then(() => log("info", "controllers are at work"));
-  started.catch(() => {});
-  const signal = await stopped;
-  log("info", "stopping", { signal });
+  // The API server starts at the same time: asking it first costs less than every informer's retries.
+  await answering(client, stop.signal);
+  const controllers = new Controllers({ client, rootCa, log });
+  controllers.start().then(
+    () => log("info", "controllers are at work"),
+    (error: Error) => !stop.signal.aborted && log("error", "the controllers cannot start", { error: error.message }),
+  );
+  await stopped;
   await controllers.stop();
   return 0;
+}
+
+/** How often an API server that does not answer yet is asked, in ms. */
+const pollMs = 25;
+
+async function answering(client: KubeClient, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const response = await client.open({ path: "/readyz", signal, timeoutMs: 1_000 });
+      await response.body?.cancel();
+      return;
+    } catch {
+      await Bun.sleep(pollMs);
+    }
+  }
 }
