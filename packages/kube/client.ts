@@ -268,8 +268,9 @@ export class KubeClient {
   async webSocket({ path, query, protocols }: { path: string; query?: Query | [string, string][]; protocols: string[] }): Promise<WebSocket> {
     const { url, init } = await this.#prepare({ path, query: Array.isArray(query) ? undefined : query });
     const full = Array.isArray(query) ? `${url}?${new URLSearchParams(query)}` : url;
-    // Bun's WebSocket takes headers and tls.
-    const options = { headers: init.headers, protocols, ...(init["tls"] ? { tls: init["tls"] } : {}) };
+    // An answer to `accept` is no WebSocket: a real API server says 406. Bun's WebSocket takes headers and tls.
+    const { accept: _, ...headers } = init.headers as Record<string, string>;
+    const options = { headers, protocols, ...(init["tls"] ? { tls: init["tls"] } : {}) };
     return new WebSocket(full.replace(/^http/, "ws"), options as unknown as string[]);
   }
 

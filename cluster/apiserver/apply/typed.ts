@@ -30,28 +30,40 @@ function child(type: TypeNode | undefined, name: string): TypeNode | undefined {
 
 const isNamedField = (type: TypeNode | undefined, name: string) => type?.kind === "struct" && type.field(name) !== undefined;
 
-/** The edge of a list item; `undefined` keys take the default of their schema. */
-function itemEdge(item: unknown, list: ListNode, at: string): string {
+/** The edge of a list item; keys that are absent take the default of their schema. Undefined when it has none of its keys. */
+function itemEdge(item: unknown, list: ListNode, at: string): string | undefined {
   if (list.listType === "set") return valueEdge(item);
   if (!isRecord(item)) throw new TypedError(`${at}: an item of this list must be an object`);
   const keys: Obj = {};
-  const element = list.element();
+  let found = 0;
   for (const key of list.keys) {
-    const value = item[key] ?? (element.kind === "struct" ? element.field(key)?.schema.default : undefined) ?? keyDefaults[key];
-    if (value !== undefined && value !== null) keys[key] = value;
+    const value = keyOf(item, list, key);
+    if (value === undefined || value === null) continue;
+    keys[key] = value;
+    found++;
   }
-  if (Object.keys(keys).length === 0 && list.keys.length > 0)
-    throw new TypedError(`${at}: associative list with keys has an element that omits key field "${list.keys[0]}"`);
-  return keyEdge(keys);
+  return found === 0 && list.keys.length > 0 ? undefined : keyEdge(keys);
 }
+
+function keyOf(item: Obj, list: ListNode, key: string): unknown {
+  const own = item[key];
+  if (own !== undefined && own !== null) return own;
+  const element = list.element();
+  const declared = element.kind === "struct" ? element.field(key)?.schema.default : undefined;
+  return declared ?? keyDefaults[key];
+}
+
 /** The published definitions leave this one default out (v1.Container ports, v1.Service ports). */
 const keyDefaults: Record<string, unknown> = { protocol: "TCP" };
 
-/** Items by edge, in order. @throws {TypedError} for duplicates unless `lenient`, where the first counts. */
+/** Items by edge, in order. @throws {TypedError} for duplicates and items without keys unless `lenient`: there the first counts, and a place is an edge. */
 function itemsByEdge(value: unknown, type: ListNode, at: string, lenient: boolean): Map<string, unknown> {
   const items = new Map<string, unknown>();
   for (const [index, item] of ((value as unknown[] | undefined | null) ?? []).entries()) {
-    const edge = itemEdge(item, type, `${at}[${index}]`);
+    const known = itemEdge(item, type, `${at}[${index}]`);
+    if (known === undefined && !lenient)
+      throw new TypedError(`${at}[${index}]: associative list with keys has an element that omits key field "${type.keys[0]}"`);
+    const edge = known ?? `i:${index}`;
     if (items.has(edge)) {
       if (!lenient) throw new TypedError(`${at}: duplicate entries for key ${edge.slice(2)}`);
       continue;
@@ -205,7 +217,8 @@ export function removeItems(value: unknown, set: FieldSet, type: TypeNode | unde
       const list = type as ListNode;
       const result: unknown[] = [];
       for (const item of value as unknown[]) {
-        const below = set.children.get(itemEdge(item, list, ""));
+        const edge = itemEdge(item, list, "");
+        const below = edge === undefined ? undefined : set.children.get(edge);
         if (below?.member) continue;
         result.push(below ? removeItems(item, below, list.element()) : item);
       }
