@@ -131,6 +131,7 @@ readinessProbe:
   httpGet:
     path: /ready
     port: {{ .port }}
+  periodSeconds: 2
 {{- end -}}
 
 {{- define "fairlead.controller-security" -}}
