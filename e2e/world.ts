@@ -19,7 +19,12 @@ export class World {
   readonly #fairlead: string;
 
   /** `kubectl` and `fairlead` are paths of executables. */
-  constructor({ kubeconfig, kubectl, fairlead = join(root, "bin", "fairlead"), env = process.env }: { kubeconfig: string; kubectl: string; fairlead?: string; env?: Record<string, string | undefined> }) {
+  constructor({
+    kubeconfig,
+    kubectl,
+    fairlead = join(root, "bin", "fairlead"),
+    env = process.env,
+  }: { kubeconfig: string; kubectl: string; fairlead?: string; env?: Record<string, string | undefined> }) {
     this.#env = { ...(env as Record<string, string>), KUBECONFIG: kubeconfig };
     this.#kubectl = kubectl;
     this.#fairlead = fairlead;
@@ -42,6 +47,11 @@ export class World {
     return run([this.#fairlead, ...args], { env: this.#env, input });
   }
 
+  /** How to run kubectl oneself. */
+  command(args: readonly string[]): { argv: string[]; env: Record<string, string> } {
+    return { argv: [this.#kubectl, ...args], env: this.#env };
+  }
+
   async json<T>(args: readonly string[]): Promise<T> {
     return JSON.parse(await this.kubectl([...args, "-o", "json"])) as T;
   }
@@ -56,7 +66,9 @@ export class World {
   }
 
   async rolledOut(namespace: string, deployments: readonly string[], timeoutSeconds = 120): Promise<void> {
-    await Promise.all(deployments.map((name) => this.kubectl(["-n", namespace, "rollout", "status", `deploy/${name}`, `--timeout=${timeoutSeconds}s`])));
+    await Promise.all(
+      deployments.map((name) => this.kubectl(["-n", namespace, "rollout", "status", `deploy/${name}`, `--timeout=${timeoutSeconds}s`])),
+    );
   }
 
   /** A local port that leads to `target` (`deploy/web`, `pod/x`), by `kubectl port-forward`. */
@@ -98,7 +110,10 @@ export class World {
   }
 }
 
-export async function run(argv: readonly string[], { env, input }: { env?: Record<string, string> | undefined; input?: string | undefined } = {}): Promise<Ran> {
+export async function run(
+  argv: readonly string[],
+  { env, input }: { env?: Record<string, string> | undefined; input?: string | undefined } = {},
+): Promise<Ran> {
   const child = Bun.spawn([...argv], {
     stdin: input === undefined ? "ignore" : new TextEncoder().encode(input),
     stdout: "pipe",
@@ -121,7 +136,8 @@ export async function until<T>(what: string, timeoutMs: number, probe: () => Pro
     } catch (error) {
       last = error;
     }
-    if (Date.now() > deadline) throw new Error(`${what}: not seen within ${timeoutMs / 1000} s${last ? `: ${(last as Error).message}` : ""}`);
+    if (Date.now() > deadline)
+      throw new Error(`${what}: not seen within ${timeoutMs / 1000} s${last ? `: ${(last as Error).message}` : ""}`);
     await Bun.sleep(200);
   }
 }
