@@ -24,4 +24,12 @@ const role = Object.hasOwn(roles, name) && !isCommand ? roles[name] : undefined;
 // @peculiar/x509 wants this polyfill before it is loaded; the roles of the data plane do without both.
 if (!role || !name.startsWith("proxy") || name === "proxy-injector") await import("reflect-metadata");
 const entry = role ? await role() : await import("./cli/main.ts");
-process.exit(await entry.main(role ? args : process.argv.slice(2), process.env));
+const status = await entry.main(role ? args : process.argv.slice(2), process.env);
+// A pipe takes 64 KiB at a time: what its reader has not taken yet would be lost with the process.
+const flushed = (stream: NodeJS.WriteStream) =>
+  new Promise<void>((resolve) => {
+    stream.once("error", () => resolve());
+    stream.end(() => resolve());
+  });
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(status);
