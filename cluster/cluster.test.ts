@@ -228,6 +228,8 @@ test("a namespace goes with everything in it", async () => {
 test("stop leaves nothing, also after kill -9 of the supervisor; start brings every pod back; reset deletes the rest", async () => {
   const supervisor = readRecord(stateDir)?.supervisor.pid as number;
   process.kill(supervisor, "SIGKILL");
+  // The kernel takes a moment to bury a process that was killed.
+  while (existsSync(`/proc/${supervisor}/exe`)) await Bun.sleep(5);
   expect((await statusOf()).state).toBe("degraded");
   expect((await local("stop")).stdout).toBe(`cluster "${name}" is stopped\n`);
   await expectNothingLeft();
