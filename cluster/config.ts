@@ -211,7 +211,7 @@ const sampleRegistries = ["ghcr.io/fairlead", "docker.l5d.io/buoyantio"] as cons
 /** Images that every cluster knows: the product's, and the sample's where its programs are at hand. */
 export function defaultImages({ argv, checkout }: Program): Record<string, ImageEntry> {
   const images: Record<string, ImageEntry> = {};
-  for (const image of productImages) images[image] = { command: argv, commands: { [imageExecutable]: argv } };
+  for (const image of productImages) images[image] = { command: [...argv], commands: { [imageExecutable]: [...argv] } };
   const sample =
     checkout === undefined ? sampleBeside(argv[0] as string) : [argv[0] as string, join(checkout, "examples/emojivoto/main.ts")];
   if (sample) {
