@@ -1,6 +1,13 @@
 // A certificate in words, laid out as `openssl x509 -text` does.
 import "reflect-metadata";
-import { BasicConstraintsExtension, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension, SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  X509Certificate,
+} from "@peculiar/x509";
 
 const usageNames: readonly [KeyUsageFlags, string][] = [
   [KeyUsageFlags.digitalSignature, "Digital Signature"],
@@ -17,7 +24,7 @@ const extendedNames: Record<string, string> = {
 };
 
 /** Text of a leaf or intermediate; null for a CA's certificate. */
-export async function describeCertificate(der: Uint8Array): Promise<string | null> {
+export function describeCertificate(der: Uint8Array): string | null {
   const certificate = new X509Certificate(der as Uint8Array<ArrayBuffer>);
   if (certificate.getExtension(BasicConstraintsExtension)?.ca) return null;
   const algorithm = certificate.signatureAlgorithm;
@@ -50,15 +57,34 @@ export async function describeCertificate(der: Uint8Array): Promise<string | nul
 
 function extensionLines(certificate: X509Certificate): string[] {
   const lines: string[] = [];
-  const add = (name: string, critical: boolean, value: string) => lines.push(`            ${name}:${critical ? " critical" : ""}`, `                ${value}`);
+  const add = (name: string, critical: boolean, value: string) =>
+    lines.push(`            ${name}:${critical ? " critical" : ""}`, `                ${value}`);
   const usages = certificate.getExtension(KeyUsagesExtension);
-  if (usages) add("X509v3 Key Usage", usages.critical, usageNames.filter(([flag]) => usages.usages & flag).map(([, name]) => name).join(", "));
+  if (usages)
+    add(
+      "X509v3 Key Usage",
+      usages.critical,
+      usageNames
+        .filter(([flag]) => usages.usages & flag)
+        .map(([, name]) => name)
+        .join(", "),
+    );
   const extended = certificate.getExtension(ExtendedKeyUsageExtension);
-  if (extended) add("X509v3 Extended Key Usage", extended.critical, extended.usages.map((usage) => extendedNames[String(usage)] ?? String(usage)).join(", "));
+  if (extended)
+    add(
+      "X509v3 Extended Key Usage",
+      extended.critical,
+      extended.usages.map((usage) => extendedNames[String(usage)] ?? String(usage)).join(", "),
+    );
   const basic = certificate.getExtension(BasicConstraintsExtension);
   if (basic) add("X509v3 Basic Constraints", basic.critical, `CA:${basic.ca ? "TRUE" : "FALSE"}`);
   const names = certificate.getExtension(SubjectAlternativeNameExtension);
-  if (names) add("X509v3 Subject Alternative Name", names.critical, names.names.items.map((name) => `${name.type === "dns" ? "DNS" : name.type}:${name.value}`).join(", "));
+  if (names)
+    add(
+      "X509v3 Subject Alternative Name",
+      names.critical,
+      names.names.items.map((name) => `${name.type === "dns" ? "DNS" : name.type}:${name.value}`).join(", "),
+    );
   return lines;
 }
 
@@ -71,6 +97,7 @@ function openSslTime(date: Date): string {
 function hexLines(bytes: Uint8Array, perLine: number, indent: number): string[] {
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0"));
   const lines: string[] = [];
-  for (let i = 0; i < hex.length; i += perLine) lines.push(`${" ".repeat(indent)}${hex.slice(i, i + perLine).join(":")}${i + perLine < hex.length ? ":" : ""}`);
+  for (let i = 0; i < hex.length; i += perLine)
+    lines.push(`${" ".repeat(indent)}${hex.slice(i, i + perLine).join(":")}${i + perLine < hex.length ? ":" : ""}`);
   return lines;
 }

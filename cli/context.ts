@@ -1,6 +1,6 @@
 // The settings every command shares (spec cli §1.2–1.4), and the client they lead to.
-import { KubeClient, KubeconfigError, KubeError, loadConfig } from "#kube";
-import { CliError, type Io } from "./io.ts";
+import { KubeClient, KubeconfigError, loadConfig } from "#kube";
+import { CliError, type Io, UsageError } from "./io.ts";
 
 /** Persistent flags of the root. */
 export type GlobalOptions = {
@@ -9,18 +9,19 @@ export type GlobalOptions = {
   kubeconfig?: string;
   context?: string;
   as?: string;
-  asGroup: string[];
+  asGroup?: string[];
+  /** Accepted and, as in the reference, used by nothing. */
   apiAddr?: string;
   verbose: boolean;
 };
 
 export const DEFAULT_CONTROL_PLANE_NAMESPACE = "linkerd";
 
-/** The control plane's namespace: the flag, else `LINKERD_NAMESPACE`, else `linkerd`. */
+/** The control plane's namespace: the flag, else `LINKERD_NAMESPACE`, else `linkerd`. @throws {UsageError} */
 export function controlPlaneNamespace(options: GlobalOptions, io: Io): string {
   const fromEnv = io.env["LINKERD_NAMESPACE"];
   const name = options.linkerdNamespace === DEFAULT_CONTROL_PLANE_NAMESPACE && fromEnv ? fromEnv : options.linkerdNamespace;
-  if (!/^[a-zA-Z0-9-]+$/.test(name)) throw new CliError(`${name} is not a valid namespace`);
+  if (!/^[a-zA-Z0-9-]+$/.test(name)) throw new UsageError(`${name} is not a valid namespace`);
   return name;
 }
 
@@ -28,7 +29,8 @@ export function controlPlaneNamespace(options: GlobalOptions, io: Io): string {
 export function kubeClient(options: GlobalOptions, io: Io): KubeClient {
   try {
     const config = loadConfig({ kubeconfig: options.kubeconfig, context: options.context, env: io.env });
-    const impersonate = options.as === undefined ? config.impersonate : { user: options.as, groups: options.asGroup };
+    // Groups without a user mean nothing (spec cli §1.2).
+    const impersonate = options.as === undefined ? config.impersonate : { user: options.as, groups: options.asGroup ?? [] };
     return new KubeClient({ config: impersonate ? { ...config, impersonate } : config, userAgent: "fairlead-cli" });
   } catch (error) {
     if (error instanceof KubeconfigError) throw new CliError(`error configuring Kubernetes API client: ${error.message}`);
@@ -36,7 +38,7 @@ export function kubeClient(options: GlobalOptions, io: Io): KubeClient {
   }
 }
 
-/** The message of a failed call, without the stack. */
+/** The message of a failure, without the stack. */
 export function messageOf(error: unknown): string {
-  return error instanceof KubeError || error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : String(error);
 }

@@ -22,7 +22,10 @@ export type LinkerdConfig = {
 
 /** @throws {KubeError} when it cannot be read, {CliError} naming the key when it is no mapping. */
 export async function linkerdConfig(client: KubeClient, namespace: string, signal?: AbortSignal): Promise<LinkerdConfig> {
-  const map = await client.get<AnyObject & { data?: Record<string, string> }>({ ...Resources.configMaps, namespace, name: "linkerd-config" }, signal ? { signal } : {});
+  const map = await client.get<AnyObject & { data?: Record<string, string> }>(
+    { ...Resources.configMaps, namespace, name: "linkerd-config" },
+    signal ? { signal } : {},
+  );
   const text = map.data?.["values"];
   let values: unknown;
   try {
@@ -30,8 +33,10 @@ export async function linkerdConfig(client: KubeClient, namespace: string, signa
   } catch (error) {
     throw new CliError(`ConfigMap ${namespace}/linkerd-config: data.values: ${(error as Error).message.split("\n")[0]}`);
   }
-  if (typeof values !== "object" || values === null) throw new CliError(`ConfigMap ${namespace}/linkerd-config: data.values: expected a mapping`);
-  const at = (path: string): unknown => path.split(".").reduce<unknown>((v, key) => (v as Record<string, unknown> | undefined)?.[key], values);
+  if (typeof values !== "object" || values === null)
+    throw new CliError(`ConfigMap ${namespace}/linkerd-config: data.values: expected a mapping`);
+  const at = (path: string): unknown =>
+    path.split(".").reduce<unknown>((v, key) => (v as Record<string, unknown> | undefined)?.[key], values);
   const string = (path: string): string => (typeof at(path) === "string" ? (at(path) as string) : "");
   return {
     uid: map.metadata.uid ?? "",

@@ -1,14 +1,13 @@
 // The command line: `fairlead COMMAND`.
-import { complete } from "./commands/completion.ts";
-import { type Env, processIo } from "./io.ts";
-import { buildProgram, run } from "./program.ts";
+import { type Env, flushed, processIo } from "./io.ts";
+import { run } from "./program.ts";
 
 /** Exit status 0 or 1; everything else is said on the streams. */
 export async function main(args: string[], env: Env): Promise<number> {
-  const io = processIo(env);
-  if (args[0] === "__complete") {
-    io.stdout(await complete(buildProgram(io), args.slice(1), io));
-    return 0;
-  }
-  return run(args, io);
+  // A reader that has seen enough, as in `fairlead install | head`, is no failure worth a word.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  const status = await run(args, processIo(env));
+  // The caller ends the process, and with it what a slow reader of a pipe has not taken yet.
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  return status;
 }

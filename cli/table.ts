@@ -13,7 +13,11 @@ export function paddedTable(header: readonly string[], rows: readonly (readonly 
 /** Left-aligned columns, three spaces between them, none at the end of a line. */
 export function leftTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = columnWidths([header, ...rows]);
-  const line = (cells: readonly string[]) => `${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join("   ").trimEnd()}\n`;
+  const line = (cells: readonly string[]) =>
+    `${cells
+      .map((cell, i) => cell.padEnd(widths[i] as number))
+      .join("   ")
+      .trimEnd()}\n`;
   return [header, ...rows].map(line).join("");
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Io } from "../io.ts";
-import { type Category, jsonReport, RETRY_INTERVAL_MS, runChecks, Skip, TextReport, verdict } from "./runner.ts";
+import { jsonReport, TextReport } from "./report.ts";
+import { type Category, RETRY_INTERVAL_MS, runChecks, Skip, verdict } from "./runner.ts";
 
 type World = { calls: string[]; failures: Record<string, number> };
 
@@ -88,10 +89,11 @@ test("short output is one line when all is well, and only the problems else", as
     ],
   ] as const) {
     const { io, text } = output();
-    const report = new TextReport(io, { short: true });
-    report.start();
+    const report = new TextReport(io, { isShort: true });
+    report.start("Linkerd core checks");
     const { outcomes } = await run([category], { ...failures });
     for (const outcome of outcomes) report.add(outcome);
+    report.end();
     report.finish(verdict(outcomes));
     expect(text()).toBe(expected);
   }

@@ -1,8 +1,11 @@
 // `authz`: which ServerAuthorizations apply to a workload (spec cli §3.1).
-import { Command } from "commander";
-import { type AnyObject, KubeError, type LabelSelector, matchesSelector, type Pod, Resources } from "#kube";
-import { type GlobalOptions, kubeClient, messageOf } from "../context.ts";
+import type { Command } from "commander";
+import { type AnyObject, type LabelSelector, matchesSelector, type Pod, Resources, selectorMistakes } from "#kube";
+import { between, defineCommand } from "../command.ts";
+import { kubeClient, messageOf } from "../context.ts";
+import { string } from "../flags.ts";
 import { CliError, type Io } from "../io.ts";
+import { containersOf } from "../pods.ts";
 import { parseTarget, podsOf } from "../resources.ts";
 import { paddedTable } from "../table.ts";
 
@@ -10,50 +13,65 @@ type Server = AnyObject & { spec?: { podSelector?: LabelSelector; port?: number 
 type ServerAuthorization = AnyObject & { spec?: { server?: { name?: string; selector?: LabelSelector } } };
 
 export function authzCommand(io: Io): Command {
-  return new Command("authz")
-    .description("List server authorizations for a resource")
-    .usage("[flags] resource")
-    .argument("<resource...>", "TYPE, TYPE/NAME or TYPE NAME")
-    .option("-n, --namespace <string>", "Namespace of resource", "")
-    .action(async (words: string[], _, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { namespace: string }>();
-      if (words.length > 2) throw new CliError("accepts between 1 and 2 arg(s), received " + words.length);
-      const target = parseTarget(words);
-      const client = kubeClient(options, io);
-      const namespace = options.namespace || client.namespace;
+  return defineCommand<{ namespace?: string }>(io, {
+    name: "authz",
+    description: "List server authorizations for a resource",
+    usage: "[flags] resource",
+    examples: ["# List the authorizations of a deployment.", "fairlead authz -n emojivoto deploy/voting"],
+    arguments: between(1, 2),
+    flags: [string("-n, --namespace", "Namespace of resource")],
+    async run({ args, flags }) {
+      const target = parseTarget(args);
+      const client = kubeClient(flags, io);
+      const namespace = flags.namespace ?? client.namespace;
       const pods = await podsOf(client, { namespace, ...target }).catch((error) => {
         throw new CliError(`failed to get pods: ${messageOf(error)}`);
       });
-      let rows: string[][];
-      try {
-        const [authorizations, servers] = await Promise.all([
-          client.list<ServerAuthorization>({ ...Resources.serverAuthorizations, namespace }),
-          client.list<Server>({ ...Resources.servers, namespace }),
-        ]);
-        rows = authorizationRows(authorizations.items, servers.items, pods);
-      } catch (error) {
-        if (error instanceof KubeError) throw new CliError(`Failed to get serverauthorization resources: ${error.message}`);
-        throw error;
-      }
+      const [authorizations, servers] = await Promise.all([
+        client.list<ServerAuthorization>({ ...Resources.serverAuthorizations, namespace }),
+        client.list<Server>({ ...Resources.servers, namespace }),
+      ]).catch((error) => {
+        throw new CliError(`Failed to get serverauthorization resources: ${messageOf(error)}`);
+      });
+      const { rows, mistakes } = authorizationRows(authorizations.items, servers.items, pods);
       io.stdout(paddedTable(["SERVER", "AUTHORIZATION"], rows));
-    });
-}
-
-/** One row per pair of a Server that takes one of `pods` and an authorization of that Server. */
-export function authorizationRows(authorizations: readonly ServerAuthorization[], servers: readonly Server[], pods: readonly Pod[]): string[][] {
-  return authorizations.flatMap((authorization) => {
-    const reference = authorization.spec?.server;
-    return servers
-      .filter((server) => (reference?.name ? server.metadata.name === reference.name : matchesSelector(reference?.selector, server.metadata.labels)))
-      .filter((server) => pods.some((pod) => selects(server, pod)))
-      .map((server) => [server.metadata.name ?? "", authorization.metadata.name ?? ""]);
+      for (const mistake of mistakes) io.stderr(`${mistake}\n`);
+    },
   });
 }
 
-/** A Server takes a pod by label, on a port one of its containers declares by number or name. */
-function selects(server: Server, pod: Pod): boolean {
-  if (!matchesSelector(server.spec?.podSelector, pod.metadata.labels)) return false;
+/** A row for each pair of a Server that takes one of `pods` and an authorization of that Server; and what in them means nothing, by object and field. */
+export function authorizationRows(
+  authorizations: readonly ServerAuthorization[],
+  servers: readonly Server[],
+  pods: readonly Pod[],
+): { rows: [server: string, authorization: string][]; mistakes: string[] } {
+  const mistakes = servers.flatMap((server) =>
+    selectorMistakes(server.spec?.podSelector, "spec.podSelector").map((mistake) => `server ${place(server)}: ${mistake}`),
+  );
+  const rows: [string, string][] = [];
+  for (const authorization of authorizations) {
+    const { name, selector } = authorization.spec?.server ?? {};
+    const named = servers.filter((server) => (name ? server.metadata.name === name : matchesSelector(selector, server.metadata.labels)));
+    const where = `serverauthorization ${place(authorization)}`;
+    if (name && named.length === 0) mistakes.push(`${where}: spec.server.name: server ${JSON.stringify(name)} does not exist`);
+    if (!name && !selector) mistakes.push(`${where}: spec.server: neither name nor selector is given`);
+    if (!name && selector) mistakes.push(...selectorMistakes(selector, "spec.server.selector").map((mistake) => `${where}: ${mistake}`));
+    for (const server of named)
+      if (pods.some((pod) => takes(server, pod))) rows.push([server.metadata.name ?? "", authorization.metadata.name ?? ""]);
+  }
+  return { rows, mistakes };
+}
+
+function place({ metadata }: AnyObject): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}
+
+/** A Server takes a pod by label, on a port that one of its containers declares by number or name. */
+function takes(server: Server, pod: Pod): boolean {
   const port = server.spec?.port;
-  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  return containers.some((container) => container.ports?.some((declared) => declared.containerPort === port || declared.name === port));
+  return (
+    matchesSelector(server.spec?.podSelector, pod.metadata.labels) &&
+    containersOf(pod).some(({ ports }) => ports?.some(({ containerPort, name }) => containerPort === port || name === port))
+  );
 }

@@ -1,165 +1,189 @@
 // `completion`: scripts for three shells, which ask the hidden `__complete` for candidates (spec cli §5).
 import { existsSync, readFileSync } from "node:fs";
-import { Command } from "commander";
+import type { Command, Option } from "commander";
 import { parse } from "yaml";
-import { type AnyObject, Resources } from "#kube";
-import { type GlobalOptions, kubeClient } from "../context.ts";
+import { Resources } from "#kube";
+import { defineCommand, exactly } from "../command.ts";
+import { type GlobalOptions, kubeClient, messageOf } from "../context.ts";
+import { childrenOf, globalFlags, ownFlags } from "../help.ts";
 import { type Io, UsageError } from "../io.ts";
-import { canonicalName } from "../resources.ts";
-
-/** Bits of the last line of `__complete`. */
-const Directive = { ERROR: 1, NO_FILES: 4 } as const;
-const LIST_TIMEOUT_MS = 5000;
-/** As the reference offers them. */
-const offeredTypes = ["namespace", "daemonset", "statefulset", "job", "deployment", "replicationcontroller", "pod", "service", "trafficsplit", "authority", "cronjob", "replicaset"];
-const shells = ["bash", "zsh", "fish"] as const;
+import { type Line, pathOf, readLine } from "../line.ts";
+import { resourceType } from "../resources.ts";
+import { scripts, shells } from "./completion-scripts.ts";
 
 export function completionCommand(io: Io): Command {
-  return new Command("completion")
-    .description("Output shell completion code for the specified shell (bash, zsh or fish)")
-    .usage("[bash|zsh|fish]")
-    .argument("<shell>")
-    .action((shell: string) => {
-      if (!(shells as readonly string[]).includes(shell)) throw new UsageError(`unsupported shell type "${shell}"`);
-      io.stdout(scripts[shell as (typeof shells)[number]]);
-    });
+  return defineCommand(io, {
+    name: "completion",
+    description: "Output shell completion code for the specified shell (bash, zsh or fish)",
+    usage: "[bash|zsh|fish]",
+    examples: [
+      "# bash: for this shell, or in a file that it reads at its start",
+      "source <(fairlead completion bash)",
+      "",
+      "# zsh: a file named _fairlead in a folder of $fpath",
+      'fairlead completion zsh > "\x24{fpath[1]}/_fairlead"',
+      "",
+      "# fish",
+      "fairlead completion fish > ~/.config/fish/completions/fairlead.fish",
+    ],
+    arguments: exactly(1),
+    run({ args: [shell] }) {
+      const known = shells.find((name) => name === shell);
+      if (!known) throw new UsageError(`unsupported shell type ${JSON.stringify(shell)}; must be one of: ${shells.join(", ")}`);
+      io.stdout(scripts[known]);
+    },
+  });
 }
+
+/** Bits of the last line of an answer. */
+const Directive = { DEFAULT: 0, ERROR: 1, NO_FILES: 4 } as const;
+const LIST_TIMEOUT_MS = 5000;
+/** As the reference offers them, in its order. */
+const offeredTypes = [
+  "namespace",
+  "daemonset",
+  "statefulset",
+  "job",
+  "deployment",
+  "replicationcontroller",
+  "pod",
+  "service",
+  "trafficsplit",
+  "authority",
+  "cronjob",
+  "replicaset",
+];
+
+type Candidate = { readonly name: string; readonly description?: string };
+type Candidates = { readonly candidates: readonly Candidate[]; readonly directive: number };
 
 /** The answer to `__complete WORD… PREFIX`: candidates a line each, then `:` and the directive. */
-export async function complete(program: Command, words: readonly string[], io: Io): Promise<string> {
+export async function complete(
+  program: Command,
+  words: readonly string[],
+  io: Io,
+  { withDescriptions }: { withDescriptions: boolean },
+): Promise<void> {
   const prefix = words.at(-1) ?? "";
-  const before = words.slice(0, -1);
+  let answer: Candidates;
   try {
-    const { candidates, directive } = await candidatesFor(program, before, prefix, io);
-    const shown = candidates.filter(([name]) => name.startsWith(prefix));
-    return `${shown.map(([name, text]) => `${name}${text ? `\t${text}` : ""}\n`).join("")}:${directive}\n`;
-  } catch {
-    return `:${Directive.ERROR}\n`;
+    answer = await candidatesFor(program, words.slice(0, -1), prefix, io);
+  } catch (error) {
+    io.stderr(`${messageOf(error)}\n`);
+    answer = { candidates: [], directive: Directive.ERROR };
   }
+  const lines = answer.candidates
+    .filter(({ name }) => name.startsWith(prefix))
+    .map(({ name, description }) => (withDescriptions && description ? `${name}\t${description}\n` : `${name}\n`));
+  io.stdout(`${lines.join("")}:${answer.directive}\n`);
+  io.stderr(`Completion ended with directive: ${directiveName(answer.directive)}\n`);
 }
 
-type Candidates = { candidates: (readonly [name: string, description?: string])[]; directive: number };
+function directiveName(directive: number): string {
+  if (directive === Directive.ERROR) return "ShellCompDirectiveError";
+  return directive === Directive.NO_FILES ? "ShellCompDirectiveNoFileComp" : "ShellCompDirectiveDefault";
+}
 
 async function candidatesFor(program: Command, before: readonly string[], prefix: string, io: Io): Promise<Candidates> {
-  const { command, positional, flags, pending } = readLine(program, before);
-  const options = { linkerdNamespace: "linkerd", cniNamespace: "linkerd-cni", asGroup: [], verbose: false, ...flags } as GlobalOptions & { namespace?: string };
-  if (pending) return { candidates: await flagValues(pending, command, options, io), directive: Directive.NO_FILES };
+  const line = readLine(program, before);
+  const settings = settingsOf(line);
+  if (line.pending) return { candidates: await flagValues(line.pending, line.command, settings, io), directive: Directive.NO_FILES };
+  const attached = /^(--[^=]+)=/.exec(prefix);
+  if (attached) {
+    // `--output=` with its value begun: the same candidates, with the flag before them.
+    const [start = "", name = ""] = attached;
+    const { pending, command } = readLine(program, [...before, name]);
+    const values = pending ? await flagValues(pending, command, settings, io) : [];
+    return { candidates: values.map((value) => ({ ...value, name: start + value.name })), directive: Directive.NO_FILES };
+  }
   if (prefix.startsWith("-")) {
-    const own = [...command.options, ...program.options].filter((option) => !option.hidden);
-    return { candidates: own.map((option) => [option.long ?? "", option.description] as const), directive: Directive.NO_FILES };
+    const flags = [...ownFlags(line.command), ...globalFlags(line.command)];
+    return { candidates: flags.map(({ long, description }) => ({ name: long ?? "", description })), directive: Directive.NO_FILES };
   }
-  if (command.commands.length > 0) {
-    return { candidates: command.commands.map((child) => [child.name(), child.description()] as const), directive: Directive.NO_FILES };
-  }
-  switch (command.name()) {
+  const children = line.operands.length === 0 ? childrenOf(line.command) : [];
+  if (children.length > 0)
+    return {
+      candidates: children.map((child) => ({ name: child.name(), description: child.summary() || child.description() })),
+      directive: Directive.NO_FILES,
+    };
+  return argumentsFor(line, settings, io);
+}
+
+/** Candidates for the next argument of a command; files where it has none of its own. */
+async function argumentsFor({ command, operands }: Line, settings: Settings, io: Io): Promise<Candidates> {
+  const path = pathOf(command).slice(1).join(" ");
+  const named = async (type: string, typed: readonly string[]): Promise<Candidates> => ({
+    candidates: await objectNames(type, settings, io, typed),
+    directive: Directive.DEFAULT,
+  });
+  switch (path) {
     case "completion":
-      return { candidates: shells.map((shell) => [shell] as const), directive: Directive.NO_FILES };
+      return { candidates: operands.length === 0 ? shells.map((name) => ({ name })) : [], directive: Directive.NO_FILES };
     case "authz": {
-      const [type] = positional;
-      if (type === undefined) return { candidates: offeredTypes.map((name) => [name] as const), directive: 0 };
-      if (type.includes("/")) return { candidates: [], directive: 0 };
-      return { candidates: await namesOf(type, options, io, positional.slice(1)), directive: 0 };
+      const [type, ...typed] = operands;
+      if (type === undefined) return { candidates: offeredTypes.map((name) => ({ name })), directive: Directive.DEFAULT };
+      return type.includes("/") ? { candidates: [], directive: Directive.DEFAULT } : named(type, typed);
     }
     case "identity":
-      return { candidates: await namesOf("pod", options, io, positional), directive: 0 };
+      return named("pod", operands);
     default:
-      return { candidates: [], directive: 0 };
+      return { candidates: [], directive: Directive.DEFAULT };
   }
 }
 
-/** What the words before the cursor mean: the command, its arguments, flags given, and a flag that waits for its value. */
-function readLine(program: Command, before: readonly string[]) {
-  let command = program;
-  const positional: string[] = [];
-  const flags: Record<string, unknown> = {};
-  let pending: string | undefined;
-  for (const word of before) {
-    if (pending !== undefined) {
-      flags[pending] = word;
-      pending = undefined;
-      continue;
-    }
-    if (word.startsWith("-")) {
-      const [flag = "", value] = word.split("=", 2);
-      const option = [...command.options, ...program.options].find((one) => one.long === flag || one.short === flag);
-      if (!option?.required) continue;
-      if (value === undefined) pending = option.attributeName();
-      else flags[option.attributeName()] = value;
-      continue;
-    }
-    const child = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
-    if (child) command = child;
-    else positional.push(word);
+async function flagValues(flag: Option, command: Command, settings: Settings, io: Io): Promise<Candidate[]> {
+  switch (flag.long) {
+    case "--linkerd-namespace":
+    case "--cni-namespace":
+    case "--namespace":
+      return objectNames("namespace", settings, io, []);
+    case "--output":
+      return (command.name() === "check" || command.parent?.name() === "check" ? ["table", "json", "short"] : ["table", "json"]).map(
+        (name) => ({ name }),
+      );
+    case "--context":
+      return contextNames(settings, io).map((name) => ({ name }));
+    default:
+      return [];
   }
-  return { command, positional, flags, pending };
 }
 
-async function flagValues(flag: string, command: Command, options: GlobalOptions, io: Io): Promise<Candidates["candidates"]> {
-  if (flag === "linkerdNamespace" || flag === "cniNamespace" || flag === "namespace") return namesOf("namespace", options, io, []);
-  if (flag === "output") return (command.name() === "endpoints" ? ["table", "json"] : ["table", "json", "short"]).map((name) => [name] as const);
-  if (flag === "context") return contexts(options, io).map((name) => [name] as const);
-  return [];
+/** Flags typed before the cursor that say which cluster and namespace are meant. */
+type Settings = GlobalOptions & { namespace?: string };
+
+function settingsOf({ flags }: Line): Settings {
+  const given = new Map(flags.map(({ option, value }) => [option.attributeName(), value ?? true]));
+  const text = (name: string) => given.get(name) as string | undefined;
+  const optional = (name: "kubeconfig" | "context" | "as" | "namespace") => (text(name) === undefined ? {} : { [name]: text(name) });
+  const asGroup = flags.filter(({ option }) => option.attributeName() === "asGroup").map(({ value }) => value ?? "");
+  return {
+    linkerdNamespace: "linkerd",
+    cniNamespace: "linkerd-cni",
+    verbose: false,
+    asGroup,
+    ...optional("kubeconfig"),
+    ...optional("context"),
+    ...optional("as"),
+    ...optional("namespace"),
+  };
 }
 
-/** Names of contexts; the reference offers clusters, which `--context` does not take. */
-function contexts(options: GlobalOptions, io: Io): string[] {
-  const files = options.kubeconfig ? [options.kubeconfig] : (io.env["KUBECONFIG"] ?? `${io.env["HOME"]}/.kube/config`).split(":");
-  return files
+/** Names of contexts. The reference offers clusters, which `--context` does not take. */
+function contextNames({ kubeconfig }: Settings, io: Io): string[] {
+  const files = kubeconfig ? [kubeconfig] : (io.env["KUBECONFIG"] || `${io.env["HOME"]}/.kube/config`).split(":");
+  const names = files
     .filter((file) => file !== "" && existsSync(file))
-    .flatMap((file) => ((parse(readFileSync(file, "utf8")) as { contexts?: { name?: string }[] } | null)?.contexts ?? []).flatMap(({ name }) => name ?? []));
+    .flatMap((file) =>
+      ((parse(readFileSync(file, "utf8")) as { contexts?: { name?: string }[] } | null)?.contexts ?? []).flatMap(({ name }) => name ?? []),
+    );
+  return [...new Set(names)];
 }
 
-async function namesOf(friendly: string, options: GlobalOptions & { namespace?: string }, io: Io, typed: readonly string[]): Promise<Candidates["candidates"]> {
-  const canonical = canonicalName(friendly);
-  const type = Object.values(Resources).find(({ resource }) => resource === `${canonical}s`);
-  if (!type) throw new Error(`${canonical} is no resource of the API`);
-  const client = kubeClient(options, io);
-  const namespace = canonical === "namespace" ? undefined : options.namespace || client.namespace;
-  const { items } = await client.list<AnyObject>({ ...type, namespace }, { signal: AbortSignal.timeout(LIST_TIMEOUT_MS) });
-  return items.flatMap(({ metadata }) => (metadata.name && !typed.includes(metadata.name) ? [[metadata.name] as const] : []));
+/** Names of a type's objects that are not on the line yet. */
+async function objectNames(friendly: string, settings: Settings, io: Io, typed: readonly string[]): Promise<Candidate[]> {
+  const type = resourceType(friendly);
+  const client = kubeClient(settings, io);
+  const namespace = type === Resources.namespaces ? undefined : (settings.namespace ?? client.namespace);
+  const { items } = await client.list({ ...type, namespace }, { signal: AbortSignal.timeout(LIST_TIMEOUT_MS) });
+  return items.flatMap(({ metadata: { name } }) => (name === undefined || typed.includes(name) ? [] : [{ name }]));
 }
-
-const scripts: Record<(typeof shells)[number], string> = {
-  bash: `# bash completion for fairlead
-__fairlead_complete() {
-    local line words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
-    COMPREPLY=()
-    while IFS= read -r line; do
-        case "$line" in
-            :*) (( \${line#:} & 4 )) && compopt +o default 2>/dev/null ;;
-            *) COMPREPLY+=("\${line%%$'\\t'*}") ;;
-        esac
-    done < <("\${COMP_WORDS[0]}" __complete "\${words[@]}" 2>/dev/null)
-}
-complete -o default -F __fairlead_complete fairlead
-`,
-  zsh: `#compdef _fairlead fairlead
-_fairlead() {
-    local line directive=0
-    local -a candidates
-    while IFS= read -r line; do
-        case "$line" in
-            :*) directive=\${line#:} ;;
-            *) candidates+=("\${\${line//:/\\\\:}/$'\\t'/:}") ;;
-        esac
-    done < <("\${words[1]}" __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
-    if (( \${#candidates} )); then
-        _describe 'fairlead' candidates
-    elif (( ! (directive & 4) )); then
-        _files
-    fi
-}
-if [ "\${funcstack[1]}" = "_fairlead" ]; then
-    _fairlead
-else
-    compdef _fairlead fairlead
-fi
-`,
-  fish: `# fish completion for fairlead
-function __fairlead_complete
-    set -l tokens (commandline -opc) (commandline -ct)
-    $tokens[1] __complete $tokens[2..-1] 2>/dev/null | string match -v -r '^:'
-end
-complete -c fairlead -f -a '(__fairlead_complete)'
-`,
-};

@@ -1,193 +1,93 @@
 // `install`: the control plane's manifests for `kubectl apply -f -` (spec cli §3.6).
-import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
-import { applySet, overlay, renderControlPlane, type Stage, TemplateError, type Values } from "#chart";
-import { generateAuthority } from "#identity";
-import { KubeError, Resources } from "#kube";
+import type { Command } from "commander";
+import { controlPlaneDefaults, mergeValues, overlay, renderControlPlane, type Stage, TemplateError, type Values } from "#chart";
+import { defineCommand } from "../command.ts";
 import { controlPlaneNamespace, type GlobalOptions, kubeClient } from "../context.ts";
+import { bool, type Flag } from "../flags.ts";
+import { controlPlaneFlags, stageFlags, valueFlags } from "../install/flags.ts";
+import { type IdentityMaterial, identityMaterial } from "../install/identity.ts";
+import { requireInstallable, requireSupported } from "../install/preflight.ts";
+import { flagValues, givenValues, requireWorkingValues } from "../install/values.ts";
 import { CliError, type Io } from "../io.ts";
-import { addProxyFlags, addValueFlags, atPath, type Given, givenValues, proxyValues } from "../proxy-flags.ts";
+import type { Given } from "../proxy-flags.ts";
 
-const LEVELS = ["panic", "fatal", "error", "warn", "info", "debug"];
+const ignoreCluster = (): Flag =>
+  bool("--ignore-cluster", "Ignore the current Kubernetes cluster when checking for existing cluster configuration");
 
 export function installCommand(io: Io): Command {
-  const command = addValueFlags(addControlPlaneFlags(addProxyFlags(addCniFlag(new Command("install")))))
-    .description("Output Kubernetes configs to install Linkerd")
-    .option("--ignore-cluster", "Ignore the current Kubernetes cluster when checking for existing cluster configuration", false)
-    .action((_, self: Command) => install(self, io, undefined));
-  command.addCommand(
-    addValueFlags(addCniFlag(new Command("config")))
-      .description("Output Kubernetes cluster-wide resources to install Linkerd")
-      .action((_, self: Command) => install(self, io, "config")),
-  );
-  command.addCommand(
-    addValueFlags(addControlPlaneFlags(addProxyFlags(addCniFlag(new Command("control-plane")))))
-      .description("Output Kubernetes control plane resources to install Linkerd")
-      .option("--skip-checks", "Skip checks for namespace existence", false)
-      .action((_, self: Command) => install(self, io, "control-plane")),
-  );
-  return command;
+  const stage = (name: Stage, description: string, flags: Flag[], example: string) =>
+    defineCommand<Given>(io, {
+      name,
+      description,
+      examples: [`# ${description}.`, example],
+      flags: [...stageFlags(), ...flags, ...valueFlags(), ignoreCluster()],
+      run: ({ flags: given }) => install(given, io, name),
+    });
+  return defineCommand<Given>(io, {
+    name: "install",
+    description: "Output Kubernetes configs to install Linkerd",
+    long: "Output Kubernetes configs to install Linkerd.\n\nThis command provides all Kubernetes configs necessary to install the Linkerd\ncontrol plane.",
+    examples: [
+      "# Default install.",
+      "fairlead install | kubectl apply -f -",
+      "",
+      "# Install Linkerd into a non-default namespace.",
+      "fairlead install -L l5dtest | kubectl apply -f -",
+      "",
+      "# Installation may also be broken up into two stages by user privilege, via",
+      "# subcommands.",
+    ],
+    flags: [...stageFlags(), ...controlPlaneFlags(), ...valueFlags(), ignoreCluster()],
+    children: [
+      stage("config", "Output Kubernetes cluster-wide resources to install Linkerd", [], "fairlead install config | kubectl apply -f -"),
+      stage(
+        "control-plane",
+        "Output Kubernetes control plane resources to install Linkerd",
+        [...controlPlaneFlags(), bool("--skip-checks", "Skip checks for namespace existence")],
+        "fairlead install control-plane | kubectl apply -f -",
+      ),
+    ],
+    run: ({ flags: given }) => install(given, io, undefined),
+  });
 }
 
-function addCniFlag(command: Command): Command {
-  return command.option("--linkerd-cni-enabled", "Omit the NET_ADMIN capability and the proxy-init container when injecting the proxy; requires the linkerd-cni plugin to already be installed", false);
-}
-
-/** Groups I and U: the control plane itself. */
-function addControlPlaneFlags(command: Command): Command {
-  return command
-    .option("--cluster-domain <string>", "Set custom cluster domain")
-    .option("--identity-trust-domain <string>", "Configures the name suffix used for identities")
-    .option("--identity-external-issuer", "Whether to use an external identity issuer", false)
-    .option("--identity-external-ca", "Whether to use an external CA provider", false)
-    .option("--controller-log-level <string>", "Log level for the controller and web components (default info)")
-    .option("--ha", "Enable HA deployment config for the control plane", false)
-    .option("--controller-replicas <uint>", "Replicas of the controller to deploy (default 1)")
-    .option("--controller-uid <int>", "Run the control plane components under this user ID (default 2103)")
-    .option("--disable-h2-upgrade", "Prevents the controller from instructing proxies to perform transparent HTTP/2 upgrading", false)
-    .option("--disable-heartbeat", "Disables the heartbeat cronjob", false)
-    .addOption(new Option("--control-plane-tracing").hideHelp())
-    .addOption(new Option("--control-plane-tracing-namespace <string>").hideHelp())
-    .addOption(new Option("--control-plane-version <string>").hideHelp())
-    .option("--identity-issuance-lifetime <duration>", "The amount of time for which the Identity issuer should certify identity (default 24h0m0s)")
-    .option("--identity-clock-skew-allowance <duration>", "The amount of time to allow for clock skew within a Linkerd cluster (default 20s)")
-    .option("--identity-issuer-certificate-file <string>", "A path to a PEM-encoded file containing the Linkerd Identity issuer certificate (generated by default)")
-    .option("--identity-issuer-key-file <string>", "A path to a PEM-encoded file containing the Linkerd Identity issuer private key (generated by default)")
-    .option("--identity-trust-anchors-file <string>", "A path to a PEM-encoded file containing Linkerd Identity trust anchors (generated by default)")
-    .option("--enable-endpoint-slices", "Enables the usage of EndpointSlice informers and resources for destination service", false);
-}
-
-/** Flags that only put their value somewhere in the chart's values. */
-const plainFlags: Readonly<Record<string, string>> = {
-  linkerdCniEnabled: "cniEnabled",
-  clusterDomain: "clusterDomain",
-  identityTrustDomain: "identityTrustDomain",
-  identityExternalCa: "identity.externalCA",
-  controllerLogLevel: "controllerLogLevel",
-  controlPlaneTracing: "controlPlaneTracing",
-  controlPlaneTracingNamespace: "controlPlaneTracingNamespace",
-  identityIssuanceLifetime: "identity.issuer.issuanceLifetime",
-  identityClockSkewAllowance: "identity.issuer.clockSkewAllowance",
-  enableEndpointSlices: "enableEndpointSlices",
-};
-
-async function install(command: Command, io: Io, stage: Stage | undefined): Promise<void> {
-  const given = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
+async function install(given: GlobalOptions & Given, io: Io, stage: Stage | undefined): Promise<void> {
   const namespace = controlPlaneNamespace(given, io);
-  if (!given["ignoreCluster"] && given["skipChecks"] !== true) await requireAbsent(given, io, { namespace, stage });
-  const flags = controlPlaneValues(given, io);
-  const sets = await givenValues(given);
-  const identity = stage === "config" ? undefined : await identityMaterial(given, namespace, overlay(flags, sets));
-  io.stdout(await render({ namespace, values: overlay(flags, sets), ha: given["ha"] === true, stage, identity }));
+  const ha = given["ha"] === true;
+  const defaults = controlPlaneDefaults({ ha });
+  const overrides = overlay(overlay({ namespace }, flagValues(given, defaults, io)), await givenValues(given));
+  const values = mergeValues(defaults, overrides);
+  requireWorkingValues(values);
+
+  const client = given["ignoreCluster"] === true ? undefined : kubeClient(given, io);
+  if (client) {
+    await requireInstallable({ client, namespace, stage, skipChecks: given["skipChecks"] === true });
+    if (stage !== "config") await requireSupported(client, values);
+  }
+  const identity = stage === "config" ? undefined : await identityMaterial({ given, namespace, values, client, now: Date.now() });
+  io.stdout(await render({ values: overrides, ha, stage, identity }));
 }
 
-/** The manifests of a default installation. */
-export function renderInstall({ namespace }: { namespace: string }): Promise<string> {
-  return generateAuthority({ commonName: `identity.${namespace}.cluster.local` }).then((authority) =>
-    render({ namespace, values: {}, ha: false, stage: undefined, identity: material(authority) }),
-  );
+/** The manifests of a default installation, as `check --pre` tries them. */
+export async function renderDefaultInstall(namespace: string): Promise<string> {
+  const values = { namespace };
+  const identity = await identityMaterial({
+    given: {},
+    namespace,
+    values: mergeValues(controlPlaneDefaults(), values),
+    client: undefined,
+    now: Date.now(),
+  });
+  return render({ values, ha: false, stage: undefined, identity });
 }
 
-type Material = { trustAnchorsPem: string; issuerCertPem: string; issuerKeyPem: string };
-type Rendering = { namespace: string; values: Values; ha: boolean; stage: Stage | undefined; identity: Material | undefined };
+type Rendering = { values: Values; ha: boolean; stage: Stage | undefined; identity: IdentityMaterial | undefined };
 
-async function render({ namespace, values, ha, stage, identity }: Rendering): Promise<string> {
+async function render({ values, ha, stage, identity }: Rendering): Promise<string> {
   try {
-    const all = overlay({ namespace }, values);
-    const { yaml } = await renderControlPlane({ values: all, ha, ...(stage ? { stage } : {}), ...(identity ? { identity } : {}) });
-    return yaml;
+    return (await renderControlPlane({ values, ha, stage, identity })).yaml;
   } catch (error) {
     if (error instanceof TemplateError) throw new CliError(error.message);
     throw error;
   }
-}
-
-/** @throws {CliError} naming the flag */
-function controlPlaneValues(given: Given, io: Io): Values {
-  let values = proxyValues(given, io);
-  for (const [flag, path] of Object.entries(plainFlags)) {
-    const value = given[flag];
-    if (value !== undefined && value !== false) values = overlay(values, atPath(path, value));
-  }
-  if (given["disableH2Upgrade"] === true) values = overlay(values, { enableH2Upgrade: false });
-  if (given["disableHeartbeat"] === true) values = overlay(values, { disableHeartBeat: true });
-  if (given["identityExternalIssuer"] === true) values = overlay(values, { identity: { issuer: { scheme: "kubernetes.io/tls" } } });
-  if (given["controllerReplicas"] !== undefined) applySet(values, `controllerReplicas=${whole(given, "controllerReplicas", "--controller-replicas")}`, { flag: "--controller-replicas", typed: true });
-  if (given["controllerUid"] !== undefined) applySet(values, `controllerUID=${whole(given, "controllerUid", "--controller-uid")}`, { flag: "--controller-uid", typed: true });
-  const version = given["controlPlaneVersion"] as string | undefined;
-  if (version !== undefined) {
-    if (!/^[.a-zA-Z0-9-]+$/.test(version)) throw new CliError(`--control-plane-version: "${version}" is not a valid version`);
-    values = overlay(values, { controllerImageVersion: version, linkerdVersion: version });
-  }
-  const level = given["controllerLogLevel"] as string | undefined;
-  if (level !== undefined && !LEVELS.includes(level)) throw new CliError(`--controller-log-level must be one of: ${LEVELS.join(", ")}`);
-  const domain = given["identityTrustDomain"] as string | undefined;
-  if (domain && !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(domain)) throw new CliError(`--identity-trust-domain: "${domain}" is not a DNS name`);
-  return values;
-}
-
-function whole(given: Given, name: string, flag: string): string {
-  const text = String(given[name]);
-  if (!/^\d+$/.test(text)) throw new CliError(`invalid argument "${text}" for "${flag}" flag: expected a whole number`);
-  return text;
-}
-
-/** Anchor and issuer: from three files, or made now; undefined when somebody else keeps them. */
-async function identityMaterial(given: Given, namespace: string, values: Values): Promise<Material | undefined> {
-  const files = ["identityIssuerCertificateFile", "identityIssuerKeyFile", "identityTrustAnchorsFile"] as const;
-  const names = ["--identity-issuer-certificate-file", "--identity-issuer-key-file", "--identity-trust-anchors-file"];
-  const paths = files.map((file) => given[file] as string | undefined);
-  const external = given["identityExternalIssuer"] === true;
-  if (external) {
-    const wrong = paths.findIndex((path, i) => path !== undefined && i < 2);
-    if (wrong >= 0) throw new CliError(`${names[wrong]} must not be specified with --identity-external-issuer`);
-    return undefined;
-  }
-  if (paths.every((path) => path === undefined)) {
-    if (typeof values["identityTrustAnchorsPEM"] === "string" && values["identityTrustAnchorsPEM"] !== "") return undefined;
-    const domain = (values["identityTrustDomain"] as string | undefined) || (values["clusterDomain"] as string | undefined) || "cluster.local";
-    return material(await generateAuthority({ commonName: `identity.${namespace}.${domain}` }));
-  }
-  const missing = names.filter((_, i) => paths[i] === undefined);
-  if (missing.length > 0) throw new CliError(`${missing.join(" and ")} must be specified if other credentials are provided`);
-  const [issuerCertPem, issuerKeyPem, trustAnchorsPem] = paths.map((path, i) => {
-    try {
-      return readFileSync(path as string, "utf8");
-    } catch (error) {
-      throw new CliError(`${names[i]}: ${(error as Error).message}`);
-    }
-  }) as [string, string, string];
-  const { chainsTo, outsideValidity, parsePem, requireKeyPair, unsupportedAlgorithm } = await import("../checks/certificates.ts");
-  try {
-    const issuer = parsePem(issuerCertPem, names[0] as string)[0] as NonNullable<ReturnType<typeof parsePem>[0]>;
-    const anchors = parsePem(trustAnchorsPem, names[2] as string);
-    requireKeyPair(issuer, issuerKeyPem, names[1] as string);
-    const wrong = [...unsupportedAlgorithm([issuer]), ...outsideValidity([issuer], Date.now())];
-    if (wrong.length > 0) throw new Error(`${names[0]}: ${wrong.join("; ")}`);
-    if (!issuer.ca) throw new Error(`${names[0]}: the certificate is not a CA's`);
-    if (!chainsTo(issuer, anchors)) throw new Error(`${names[0]}: the certificate is not issued by a trust anchor of ${names[2]}`);
-  } catch (error) {
-    throw new CliError((error as Error).message);
-  }
-  return { trustAnchorsPem, issuerCertPem, issuerKeyPem };
-}
-
-function material(authority: { certPem: string; keyPem: string }): Material {
-  return { trustAnchorsPem: authority.certPem, issuerCertPem: authority.certPem, issuerKeyPem: authority.keyPem };
-}
-
-/** An installation must not overwrite another by accident. */
-async function requireAbsent(given: GlobalOptions, io: Io, { namespace, stage }: { namespace: string; stage: Stage | undefined }): Promise<void> {
-  const client = kubeClient(given, io);
-  try {
-    if (stage === "config") return;
-    const found = await client.find({ ...Resources.configMaps, namespace, name: "linkerd-config" });
-    if (!found) return;
-  } catch (error) {
-    if (error instanceof KubeError) throw new CliError(`${error.message}\n\nTo render the manifests without a cluster, use the --ignore-cluster flag.`);
-    throw error;
-  }
-  throw new CliError(
-    `Unable to install the Linkerd control plane. It appears that there is an existing installation: ConfigMap ${namespace}/linkerd-config.\n\nIf you are sure you'd like to have a fresh install, remove it first with: fairlead uninstall | kubectl delete -f -\nOtherwise, render with the --ignore-cluster flag to overwrite the existing installation.`,
-  );
 }
