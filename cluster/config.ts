@@ -11,7 +11,7 @@ export interface ClusterConfig {
   name: string;
   /** Absolute path. Default `~/.fairlead/local/NAME`. */
   stateDir: string;
-  /** Port of the API server on 127.0.0.1 and on the machine's address in the cluster's network. Default 6443. */
+  /** Port of the API server, which listens on the machine's end of the link to the node and nowhere else. Default 6443. */
   apiPort: number;
   /** Default 10.244.0.0/24, one address per pod. */
   podCidr: string;
