@@ -101,6 +101,19 @@ test("apply is made once, unchanged twice, configured by a change; diff and serv
   expect(conflict.err).toMatch(/Apply failed with 1 conflict: conflict with "kubectl": \.spec\.replicas/);
 }, 30_000);
 
+test("a list of objects, which kubectl validates by itself: applied as printed, refused where a field is wrong", async () => {
+  const item = (data: unknown) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "of-a-list" }, ...(data as object) });
+  const list = (...items: unknown[]) => JSON.stringify({ apiVersion: "v1", kind: "List", items });
+  expect(await applied(list(item({ data: { a: "b" } })))).toBe("configmap/of-a-list created\n");
+  expect(await applied(await kubectl("get", "configmap/of-a-list", "deploy/web", "-o", "yaml"))).toContain("configmap/of-a-list");
+  const refused = await run(tools.kubectl, ["apply", "-f", "-"], list(item({ date: {} })));
+  expect(refused.err).toContain('ValidationError(ConfigMap): unknown field "date" in io.k8s.api.core.v1.ConfigMap');
+  const mistyped = await run(tools.kubectl, ["apply", "-f", "-"], list(item({ data: ["a"] })));
+  expect(mistyped.err).toContain(
+    'ValidationError(ConfigMap.data): invalid type for io.k8s.api.core.v1.ConfigMap.data: got "array", expected "map"',
+  );
+}, 30_000);
+
 test("get shows the columns of the real server", async () => {
   const lines = (text: string) =>
     text

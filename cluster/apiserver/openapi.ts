@@ -4,6 +4,7 @@ import { groups, resourcesOf } from "./discovery.ts";
 import { objectMetaName } from "./kinds/builtin.ts";
 import type { Resource } from "./kinds/resource.ts";
 import { groupVersion } from "./kinds/resource.ts";
+import { openApiProtobuf } from "./openapi-protobuf.ts";
 import type { Registry } from "./registry.ts";
 import type { Definitions, JsonSchema } from "./schema/type-node.ts";
 import { kubernetesVersion } from "./version.ts";
@@ -18,6 +19,7 @@ export class OpenApi {
   #documents = new Map<string, string>();
   #index: Json | undefined;
   #v2: string | undefined;
+  #v2Protobuf: Uint8Array | undefined;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -61,20 +63,29 @@ export class OpenApi {
   /** The whole as swagger 2.0. */
   v2(): string {
     this.#check();
-    if (this.#v2 === undefined) {
-      const definitions: Definitions = { ...this.#registry.definitions };
-      for (const resource of this.#registry.all())
-        if (resource.custom)
-          for (const version of resource.versions)
-            definitions[customName(resource, version.name)] = customSchema(
-              resource,
-              version.name,
-              version.schema as JsonSchema,
-              "#/definitions/",
-            );
-      this.#v2 = JSON.stringify({ swagger: "2.0", info, paths: {}, definitions });
-    }
+    this.#v2 ??= JSON.stringify({ swagger: "2.0", info, paths: {}, definitions: this.#allDefinitions() });
     return this.#v2;
+  }
+
+  /** The same in gnostic's protobuf. */
+  v2Protobuf(): Uint8Array {
+    this.#check();
+    this.#v2Protobuf ??= openApiProtobuf({ info, definitions: this.#allDefinitions() });
+    return this.#v2Protobuf;
+  }
+
+  #allDefinitions(): Definitions {
+    const definitions: Definitions = { ...this.#registry.definitions };
+    for (const resource of this.#registry.all())
+      if (resource.custom)
+        for (const version of resource.versions)
+          definitions[customName(resource, version.name)] = customSchema(
+            resource,
+            version.name,
+            version.schema as JsonSchema,
+            "#/definitions/",
+          );
+    return definitions;
   }
 
   #check(): void {
@@ -83,6 +94,7 @@ export class OpenApi {
     this.#documents.clear();
     this.#index = undefined;
     this.#v2 = undefined;
+    this.#v2Protobuf = undefined;
   }
 
   #fingerprint(group: string, version: string): unknown {

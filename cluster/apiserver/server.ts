@@ -31,6 +31,7 @@ import { negotiate, render } from "./negotiate.ts";
 import { NodeProxy } from "./node-proxy.ts";
 import { loadDefinitions } from "./openapi/definitions.ts";
 import { OpenApi } from "./openapi.ts";
+import { openApiProtobufType, wantsOpenApiProtobuf } from "./openapi-protobuf.ts";
 import { jsonPatch, PatchError } from "./patch/json-patch.ts";
 import { mergePatch } from "./patch/merge-patch.ts";
 import { bind, connect, evict, logs, requestToken, type SubresourceDeps } from "./pod-subresources.ts";
@@ -545,8 +546,12 @@ class Handlers {
         if (rest.length === 2) return this.#found(apiResourceList(registry, rest[0] as string, rest[1] as string));
         break;
       case "openapi":
-        if (rest[0] === "v2") negotiate(accept);
-        if (rest[0] === "v2") return { status: 200, headers: json, body: openApi.v2() };
+        if (rest[0] === "v2" && rest.length === 1) {
+          if (wantsOpenApiProtobuf(accept))
+            return { status: 200, headers: { "content-type": openApiProtobufType }, body: openApi.v2Protobuf() };
+          negotiate(accept);
+          return { status: 200, headers: json, body: openApi.v2() };
+        }
         if (rest[0] === "v3") {
           if (rest.length === 1) return jsonAnswer(openApi.index());
           const document = openApi.document(rest.slice(1).join("/"));
