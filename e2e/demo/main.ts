@@ -17,7 +17,7 @@ const SERVERS = ["emoji", "voting", "web"];
 /** How long edges are watched for one table. */
 const WATCH_MS = 4000;
 /** Addresses and port of the demo's cluster: it may run beside another. */
-const OWN_NETWORK = ["--api-port=16443", "--link-cidr=10.250.64.0/30", "--pod-cidr=10.244.64.0/24", "--service-cidr=10.97.0.0/16"];
+const OWN_NETWORK = ["--api-port=16443", "--link-cidr=10.250.64.0/30", "--pod-cidr=10.244.64.0/24", "--service-cidr=10.101.0.0/16"];
 /** A vote that succeeds, unlike one for the doughnut. */
 const VOTE = "/api/vote?choice=%3Atada%3A";
 
