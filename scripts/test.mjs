@@ -1,7 +1,9 @@
 // npm test: every *.test.ts, closing with one line "N passed, N failed[, N skipped]". Arguments are passed to `bun test`.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { bun, root } from "./bun.mjs";
 
+spawnSync(bun(), [join(root, "scripts", "debian.ts")], { stdio: ["ignore", 1, 2] });
 const child = spawn(bun(), ["test", ...process.argv.slice(2)], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
 let tail = "";
 for (const stream of [child.stdout, child.stderr]) {
