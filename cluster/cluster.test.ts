@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localCommand } from "../cli/commands/local.ts";
 import { layout } from "./config.ts";
-import { clusterNames, mountsBelow, namespacesOf, tryRun } from "./network/index.ts";
+import { clusterNames, isSameProcess, mountsBelow, namespacesOf, type ProcessIdentity, tryRun } from "./network/index.ts";
 import type { ClusterStatus } from "./supervisor/lifecycle.ts";
 import { clusterProcesses, readRecord } from "./supervisor/record.ts";
 import { tools } from "./tools.ts";
@@ -226,10 +226,11 @@ test("a namespace goes with everything in it", async () => {
 }, 60_000);
 
 test("stop leaves nothing, also after kill -9 of the supervisor; start brings every pod back; reset deletes the rest", async () => {
-  const supervisor = readRecord(stateDir)?.supervisor.pid as number;
-  process.kill(supervisor, "SIGKILL");
+  const supervisor = readRecord(stateDir)?.supervisor as ProcessIdentity;
+  process.kill(supervisor.pid, "SIGKILL");
   // The kernel takes a moment to bury a process that was killed.
   while (existsSync(`/proc/${supervisor}/exe`)) await Bun.sleep(5);
+  while (isSameProcess(supervisor)) await Bun.sleep(1);
   expect((await statusOf()).state).toBe("degraded");
   expect((await local("stop")).stdout).toBe(`cluster "${name}" is stopped\n`);
   await expectNothingLeft();

@@ -90,6 +90,8 @@ test("the record finds the living supervisor, and the environment finds processe
   made.start();
   const identity = made.identity as ProcessIdentity;
   expect(readRecord(dir)).toBeUndefined();
+  // Its environment is its own only once it has become the program.
+  while (clusterProcesses(dir).length === 0) await Bun.sleep(1);
   expect(clusterProcesses(dir)).toEqual([identity]);
   writeRecord(dir, { supervisor: identity, components: {} });
   expect(livingSupervisor(dir)).toEqual(identity);
