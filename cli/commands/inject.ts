@@ -75,6 +75,7 @@ async function runInject(source: string, flags: GlobalOptions & Given, io: Io): 
             values: overlay(values, proxyValues(flags, values, io)),
             namespace: cluster?.client.namespace ?? "default",
             trustAnchorsPem: await cluster?.trustAnchorsPem(),
+            hint: cluster ? "" : " (--ignore-cluster does not read the installation's)",
           },
         }
       : {}),

@@ -1,6 +1,6 @@
 // One object of a manifest into the mesh: annotated for the webhook, or with the proxy itself in it (spec cli §3.4).
 import { applyPatch, type Operation } from "fast-json-patch";
-import type { Chart, Values } from "#chart";
+import { type Chart, TemplateError, type Values } from "#chart";
 import {
   controlPlaneComponentLabel,
   decide,
@@ -30,6 +30,8 @@ export type Settings = {
     /** Of objects that name no namespace. */
     readonly namespace: string;
     readonly trustAnchorsPem: string | undefined;
+    /** What may help when a value is missing. */
+    readonly hint: string;
   };
 };
 
@@ -88,6 +90,7 @@ export function injectObject(original: Workload, settings: Settings): Injected {
     };
   } catch (error) {
     if (error instanceof InjectError) return refuse(error.message);
+    if (error instanceof TemplateError) return refuse(`${error.message}${settings.manual.hint}`);
     throw error;
   }
 }
