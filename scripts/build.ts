@@ -11,8 +11,9 @@ const programs = { fairlead: "main.ts", emojivoto: "examples/emojivoto/main.ts" 
 export function compile(program: keyof typeof programs): string {
   mkdirSync(join(root, "dist"), { recursive: true });
   const out = join(root, "dist", program);
-  // Split and precompiled, a role starts in tens of milliseconds and loads only its own code.
-  const args = ["build", "--compile", "--splitting", "--bytecode", "--format=esm", "--minify-syntax", "--minify-whitespace", "--sourcemap=none"];
+  // Split and precompiled, a role starts in tens of milliseconds and loads only its own code; --smol collects early, which halves what
+  // a proxy keeps after large bodies (bench, P9).
+  const args = ["build", "--compile", "--splitting", "--bytecode", "--format=esm", "--minify-syntax", "--minify-whitespace", "--sourcemap=none", "--compile-exec-argv=--smol"];
   // A mesh's executable takes its settings from flags and documented variables only.
   args.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig", "--target=bun", `--outfile=${out}`, programs[program]);
   const built = Bun.spawnSync([process.execPath, ...args], { cwd: root, stdout: "pipe", stderr: "pipe" });
