@@ -1,5 +1,5 @@
 // A cluster for one test file: embedded, with networks that no other has, a home of its own, and an end that leaves nothing.
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layout } from "../cluster/config.ts";
@@ -94,6 +94,15 @@ async function freeSlot(): Promise<number> {
       );
   for (let slot = 0; slot < MAX_SLOTS; slot++) if (!taken.has(slot === 0 ? "e2e" : `e2e-${slot}`)) return slot;
   throw new Error(`${MAX_SLOTS} clusters of this test run already`);
+}
+
+/** The process id of a container's program. @throws {Error} when the node has no record of it. */
+export function mainProcess(stateDir: string, podUid: string, container: string): number {
+  const runs = join(layout(stateDir).node, "pods", podUid, "containers", container);
+  const last = Math.max(...readdirSync(runs).map(Number).filter(Number.isInteger));
+  const { main } = JSON.parse(readFileSync(join(runs, String(last), "state.json"), "utf8")) as { main?: { pid: number } };
+  if (!main) throw new Error(`${runs}/${last}: the program was not started`);
+  return main.pid;
 }
 
 /** A program that tells what happens as lines of JSON, by `kubectl exec -i`. Ends with its standard input. */
