@@ -203,7 +203,7 @@ function write(table: MessageTable<unknown>, writer: BinaryWriter, value: Record
 const isZero = (value: unknown): boolean =>
   value === undefined ||
   value === "" ||
-  value === 0 ||
+  Object.is(value, 0) ||
   value === 0n ||
   value === false ||
   (value instanceof Uint8Array && value.length === 0);
