@@ -101,7 +101,10 @@ export const identityDataPlane: Category<CheckContext> = {
 
 /** Labels that mean something only as annotations. */
 function misplacedLabels({ metadata }: Pod | Service): string[] {
-  return Object.keys(metadata.labels ?? {}).filter((key) => key === "linkerd.io/inject" || /^config\.(alpha\.)?linkerd\.io/.test(key));
+  const isMisplaced = (key: string) => key === "linkerd.io/inject" || /^config\.(alpha\.)?linkerd\.io/.test(key);
+  return Object.keys(metadata.labels ?? {})
+    .filter(isMisplaced)
+    .sort();
 }
 
 /** An annotation that means something only as a label. */

@@ -31,7 +31,9 @@ export type World = {
   readonly client: KubeClient;
   readonly dir: string;
   readonly kubeconfig: string;
-  /** A command line against this server, with the real kubectl first on PATH. */
+  /** PATH, the real kubectl first. */
+  readonly path: string;
+  /** A command line against this server, with kubectl on PATH. */
   cli(words: readonly string[], options?: RunOptions): Promise<Run>;
   /** The real kubectl. @throws {Error} when it fails */
   kubectl(args: readonly string[], input?: string): Promise<string>;
@@ -44,7 +46,8 @@ export async function startWorld({ nodeAgent }: { nodeAgent?: string } = {}): Pr
   const api = await startTestServer({ nodeAgent });
   const kubeconfig = api.kubeconfig("admin");
   const tools = clusterTools();
-  const env = { KUBECONFIG: kubeconfig, HOME: dir, PATH: `${tools.dir}:${process.env["PATH"]}` };
+  const path = `${tools.dir}:${process.env["PATH"]}`;
+  const env = { KUBECONFIG: kubeconfig, HOME: dir, PATH: path };
   const client = KubeClient.fromEnv({ kubeconfig, env: {} });
   // What the node agent and its controllers would make.
   await client.create(Resources.nodes, {
@@ -62,6 +65,7 @@ export async function startWorld({ nodeAgent }: { nodeAgent?: string } = {}): Pr
     client,
     dir,
     kubeconfig,
+    path,
     cli: (words, options = {}) => cli(words, { ...options, env: { ...env, ...options.env } }),
     async kubectl(args, input) {
       const child = Bun.spawn([tools.kubectl, ...args], {
