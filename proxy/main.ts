@@ -62,7 +62,7 @@ async function run(config: Config, log: Log): Promise<number> {
   const controlFamilies = new ResponseFamilies("control_", "control plane", config.metricsRetainIdleMs);
   const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs });
   telemetry.groupControl(controlFamilies);
-  const drains = new DrainRegistry();
+  const drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
   const stop = shutdownSignal();
 
   // Identity: the key stays, the certificate is renewed; connections take the newest one.
@@ -87,7 +87,7 @@ async function run(config: Config, log: Log): Promise<number> {
   const outbound = new Outbound({
     runtime,
     engines,
-    drains,
+    drains: drains.outbound,
     discovery: control.discovery,
     telemetry: telemetry.outbound,
     dial: { ...dialing(config.outbound), refusePort: null, refuseLoopback: true },
@@ -99,7 +99,7 @@ async function run(config: Config, log: Log): Promise<number> {
   const inbound = new Inbound({
     runtime,
     engines,
-    drains,
+    drains: drains.inbound,
     tls,
     policies: control.policies,
     discovery: control.discovery,
@@ -147,9 +147,13 @@ async function run(config: Config, log: Log): Promise<number> {
 
   // Until someone asks for the end; then what is in progress is finished, without a deadline of our own (spec proxy §1.8).
   await stop.requested;
-  app.info("shutting down", { connections: drains.size });
-  for (const listener of [inboundDoor, outboundDoor, adminDoor]) listener.stop();
-  await drains.drain();
+  app.info("shutting down", { connections: drains.inbound.size + drains.outbound.size });
+  inboundDoor.stop();
+  adminDoor.stop();
+  await drains.inbound.drain();
+  // The application may have had to ask others for the answers it still owed: its way out stays open until here.
+  outboundDoor.stop();
+  await drains.outbound.drain();
   certifier?.stop();
   control.stop();
   return 0;
