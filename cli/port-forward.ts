@@ -21,7 +21,7 @@ const ERROR = 1;
 const PRELUDE_BYTES = 2;
 
 /** Most bytes that a local client may send before its tunnel stands, and that may wait for it to read: then the connection ends. */
-export const maxWaitingBytes = 64 << 20;
+export const maxWaitingBytes = 16 << 20;
 
 /** Listens at once; a tunnel is made for each connection. */
 export async function forwardPort({ client, namespace, pod, port }: PodPort): Promise<PortForward> {
@@ -46,6 +46,8 @@ export async function forwardPort({ client, namespace, pod, port }: PodPort): Pr
         });
         tunnel.addEventListener("error", (event) => {
           const why = (event as ErrorEvent).message || "the tunnel to the pod failed";
+          // Closing it after a failure is an error of its own.
+          if (local.destroyed) return;
           if (wasOpen) return fail(why);
           // The handshake's answer is not shown to us; asked without the upgrade, the server says who may not or what does not exist.
           explaining = refusal(client, path, port).then((reason) => fail(reason ?? why));
@@ -84,7 +86,7 @@ function carry(local: Socket, tunnel: WebSocket, fail: (why: string) => void): v
     const frame = channelFrame(bytes as Buffer);
     if (tunnel.readyState === WebSocket.OPEN) return void tunnel.send(frame);
     early.push(frame);
-    earlyBytes += frame.length;
+    earlyBytes += bytes.length;
     if (earlyBytes > maxWaitingBytes) fail("too much was sent before the tunnel to the pod stood");
   });
   local.on("close", () => tunnel.close());

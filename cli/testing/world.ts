@@ -7,6 +7,7 @@ import { startTestServer, type TestServer } from "../../cluster/apiserver/testin
 import { clusterTools } from "../../cluster/tools.ts";
 import type { Io } from "../io.ts";
 import { run } from "../program.ts";
+import { startTestNode, type TestNode } from "./node-agent.ts";
 
 export type Run = { readonly status: number; readonly stdout: string; readonly stderr: string };
 export type RunOptions = { readonly stdin?: string; readonly env?: Record<string, string | undefined>; readonly isTty?: boolean };
@@ -30,6 +31,8 @@ export type World = {
   readonly api: TestServer;
   readonly client: KubeClient;
   readonly dir: string;
+  /** Its pods are servers of the test. */
+  readonly node: TestNode;
   readonly kubeconfig: string;
   /** PATH, the real kubectl first. */
   readonly path: string;
@@ -37,13 +40,13 @@ export type World = {
   cli(words: readonly string[], options?: RunOptions): Promise<Run>;
   /** The real kubectl. @throws {Error} when it fails */
   kubectl(args: readonly string[], input?: string): Promise<string>;
-  close(): void;
+  close(): Promise<void>;
 };
 
-/** `nodeAgent`: where port-forwards go, `unix:/path`. */
-export async function startWorld({ nodeAgent }: { nodeAgent?: string } = {}): Promise<World> {
+export async function startWorld(): Promise<World> {
   const dir = mkdtempSync(join(tmpdir(), "fairlead-cli-"));
-  const api = await startTestServer({ nodeAgent });
+  const node = startTestNode(join(dir, "node.sock"));
+  const api = await startTestServer({ nodeAgent: node.address });
   const kubeconfig = api.kubeconfig("admin");
   const tools = clusterTools();
   const path = `${tools.dir}:${process.env["PATH"]}`;
@@ -64,6 +67,7 @@ export async function startWorld({ nodeAgent }: { nodeAgent?: string } = {}): Pr
     api,
     client,
     dir,
+    node,
     kubeconfig,
     path,
     cli: (words, options = {}) => cli(words, { ...options, env: { ...env, ...options.env } }),
@@ -82,8 +86,9 @@ export async function startWorld({ nodeAgent }: { nodeAgent?: string } = {}): Pr
       if (status !== 0) throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
       return stdout;
     },
-    close() {
+    async close() {
       api.close();
+      await node.close();
       rmSync(dir, { recursive: true, force: true });
     },
   };
