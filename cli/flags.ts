@@ -6,7 +6,7 @@ export type FlagSettings = {
   /** The value without the flag. */
   readonly default?: string | undefined;
   /** Help names it as the default, but the value stays undefined, so that giving it can be told from leaving it out. */
-  readonly shown?: string | undefined;
+  readonly shown?: string | (() => string) | undefined;
   readonly hidden?: boolean | undefined;
   /** What to use instead: the flag still works, is hidden, and each use says so. */
   readonly deprecated?: string | undefined;
@@ -15,14 +15,19 @@ export type FlagSettings = {
 /** One flag: `-n, --name <type>`; without a type it is a boolean. */
 export class Flag extends Option {
   readonly deprecated: string | undefined;
+  readonly #shown: FlagSettings["shown"];
 
   constructor(flags: string, text: string, { default: value, shown, hidden, deprecated }: FlagSettings = {}) {
     super(flags, text);
     if (value !== undefined) this.default(value);
-    // Not `default()`, which would also set the value.
-    if (shown !== undefined) this.defaultValueDescription = shown;
+    this.#shown = shown;
     this.deprecated = deprecated;
     if (hidden || deprecated !== undefined) this.hideHelp();
+  }
+
+  /** The default that help names. */
+  get shownDefault(): unknown {
+    return (typeof this.#shown === "function" ? this.#shown() : this.#shown) ?? this.defaultValue;
   }
 }
 

@@ -1,6 +1,7 @@
 // Help in the layout of the reference (spec cli §1.7).
 import { type Command, Help, type Option } from "commander";
 import { CliCommand } from "./command.ts";
+import { Flag } from "./flags.ts";
 import { pathOf } from "./line.ts";
 
 /** Description, then everything from `Usage:` on. Ends with a newline. */
@@ -57,7 +58,7 @@ export function globalFlags(command: Command): Option[] {
 /** The value in place of `<type>` and what help says a flag is without being given; "" for a zero value. */
 export function flagParts(option: Option): { type: string; defaultText: string } {
   const type = /<(.+)>/.exec(option.flags)?.[1] ?? "";
-  const value: unknown = option.defaultValueDescription ?? option.defaultValue;
+  const value: unknown = option instanceof Flag ? option.shownDefault : (option.defaultValueDescription ?? option.defaultValue);
   const isZero = value === undefined || value === "" || value === false || (Array.isArray(value) && value.length === 0);
   if (isZero) return { type, defaultText: "" };
   return { type, defaultText: type === "string" ? JSON.stringify(value) : type === "strings" ? `[${value}]` : String(value) };

@@ -1,9 +1,12 @@
 // Port-forwards: many connections, large answers, refusals, and what may wait (spec cli §1.4).
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { KubeClient, Resources } from "#kube";
 import { forwardPort, getFromPod, maxWaitingBytes, withPort } from "./port-forward.ts";
 import { setPodStatus, startWorld, type World } from "./testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let world: World;
 const servers: Server[] = [];

@@ -1,17 +1,20 @@
 // Program-wide behaviour: help, mistakes in the line, streams and exit statuses, extensions (spec cli §1, cases 1–13).
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VERSION } from "#version";
 import { cli } from "./testing/world.ts";
 
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
+
 const main = join(import.meta.dir, "..", "main.ts");
 let dir: string;
 
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "fairlead-program-"));
-  writeFileSync(join(dir, "linkerd-frob"), '#!/bin/sh\ncat\necho "$@"\necho said >&2\nexit ${FROB_STATUS:-0}\n', { mode: 0o755 });
+  writeFileSync(join(dir, "linkerd-frob"), '#!/bin/sh\ncat\necho "$@"\necho said >&2\nexit "$FROB_STATUS"\n', { mode: 0o755 });
   writeFileSync(join(dir, "linkerd-check"), "#!/bin/sh\necho never\n", { mode: 0o755 });
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

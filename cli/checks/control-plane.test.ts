@@ -1,5 +1,5 @@
 // Checks of the control plane, each failing in turn on a real API server (spec cli §4.4).
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Resources } from "#kube";
 import { VERSION } from "#version";
 import { makeCertificate, type TestCertificateOptions } from "../testing/certificates.ts";
@@ -7,6 +7,9 @@ import { CheckBench, inDays, inLinkerd, type Row, unreachableClient } from "../t
 import { installControlPlane, startWorld } from "../testing/world.ts";
 import { categoriesOf, type Selection } from "./categories.ts";
 import { contains } from "./existence.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let bench: CheckBench;
 beforeAll(async () => {

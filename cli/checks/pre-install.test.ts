@@ -1,8 +1,11 @@
 // Checks before an installation, each failing in turn on a real API server (spec cli §4.4).
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Resources } from "#kube";
 import { CheckBench, HINTS, inDays, type Row } from "../testing/checks.ts";
 import { startWorld } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let bench: CheckBench;
 beforeAll(async () => {

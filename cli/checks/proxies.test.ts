@@ -1,10 +1,13 @@
 // Checks of the data plane, each failing in turn on a real API server (spec cli §4.4).
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Resources } from "#kube";
 import { VERSION } from "#version";
 import { makeCertificate } from "../testing/certificates.ts";
 import { CheckBench, type Row } from "../testing/checks.ts";
 import { installControlPlane, runDeployment, setPodStatus, startWorld } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 const app = `apiVersion: apps/v1
 kind: Deployment

@@ -1,5 +1,5 @@
 // `check` as its user sees it: the three outputs, exit statuses, waiting, extensions (spec cli §4, cases 14–29).
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Resources } from "#kube";
@@ -8,6 +8,9 @@ import { readResults } from "../checks/extensions.ts";
 import { makeCertificate } from "../testing/certificates.ts";
 import { CheckBench } from "../testing/checks.ts";
 import { installControlPlane, startWorld, type World, writeIn } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let world: World;
 let bench: CheckBench;

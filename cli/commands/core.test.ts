@@ -1,5 +1,5 @@
 // `authz`, `version` and `uninstall` against a real API server (spec cli §3.1, §3.11, §3.12, cases 8, 55, 56, 71).
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseAllDocuments } from "yaml";
 import { type AnyObject, type Pod, Resources } from "#kube";
 import { VERSION } from "#version";
@@ -7,6 +7,9 @@ import { proxyVersion } from "../pods.ts";
 import { CheckBench } from "../testing/checks.ts";
 import { installControlPlane, runDeployment, startWorld, type World, writeIn } from "../testing/world.ts";
 import { authorizationRows } from "./authz.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let world: World;
 let bench: CheckBench;
@@ -67,7 +70,7 @@ beforeAll(async () => {
       authorization("for-all", "{selector: {}}"),
     ].join(""),
   );
-}, 20_000);
+});
 afterEach(() => bench.restore());
 afterAll(() => world.close());
 

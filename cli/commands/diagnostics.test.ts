@@ -1,10 +1,13 @@
 // `diagnostics`: metrics of pods and what discovery knows, over port-forwards of a real API server (spec cli §3.2, cases 72–73).
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Server } from "bun";
 import { type AnyObject, Resources } from "#kube";
 import { installControlPlane, runDeployment, setPodStatus, startWorld, type World, writeIn } from "../testing/world.ts";
 import { endpointTables } from "./diagnostics.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 let world: World;
 let admin: Server<undefined>;
@@ -30,7 +33,7 @@ beforeAll(async () => {
     world.node.ports.set(pod, admin.port as number);
   destination = await startDestination();
   world.node.ports.set("linkerd/linkerd-destination-5d8-x2k:8086", destination.port);
-}, 20_000);
+});
 afterAll(async () => {
   await destination?.stop();
   await admin?.stop(true);

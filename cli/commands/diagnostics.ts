@@ -4,7 +4,7 @@ import { parseGoDuration } from "#inject";
 import { type KubeClient, type Pod, Resources } from "#kube";
 import { atLeast, defineCommand, exactly } from "../command.ts";
 import { controlPlaneNamespace, kubeClient, messageOf } from "../context.ts";
-import { type Endpoint, endpointsOf } from "../endpoints.ts";
+import type { Endpoint } from "../endpoints.ts";
 import { duration, string } from "../flags.ts";
 import { CliError, type Io, UsageError } from "../io.ts";
 import { containerPort, runningPodOf } from "../pods.ts";
@@ -55,6 +55,8 @@ function endpointsCommand(io: Io): Command {
         throw new UsageError(`--output: ${JSON.stringify(flags.output)} is not one of: table, json`);
       const namespace = controlPlaneNamespace(flags, io);
       const client = kubeClient(flags, io);
+      // The gRPC client takes long to load, and only this command needs it.
+      const { endpointsOf } = await import("../endpoints.ts");
       const pod = await runningPodOf(client, { namespace, deployment: "linkerd-destination" });
       const rows = await withPort({ client, namespace, pod: pod.metadata.name ?? "", port: DESTINATION_PORT }, (port) =>
         endpointsOf(port, authorities),

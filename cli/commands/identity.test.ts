@@ -1,10 +1,13 @@
 // `identity`: certificates of meshed pods, asked over a port-forward of a real API server (spec cli §3.3, case 74).
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer, type Server } from "node:tls";
 import { Resources } from "#kube";
 import { describeCertificate } from "../certificate-text.ts";
 import { makeCertificate, type TestCertificate } from "../testing/certificates.ts";
 import { setPodStatus, startWorld, type World } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 const name = "default.default.serviceaccount.identity.linkerd.cluster.local";
 let world: World;

@@ -1,5 +1,5 @@
 // `inject` and `uninject`: documents in and out, reports, refusals (spec cli §3.4–3.5, cases 37–48).
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { applyPatch, type Operation } from "fast-json-patch";
@@ -10,6 +10,9 @@ import { type AnyObject, Resources } from "#kube";
 import { VERSION } from "#version";
 import { maxFolderDepth } from "../io.ts";
 import { cli, installControlPlane, type RunOptions, startWorld, type World, writeIn } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 const testdata = join(import.meta.dir, "..", "testdata");
 

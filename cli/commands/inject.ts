@@ -55,7 +55,9 @@ export function injectCommand(io: Io): Command {
       bool("--disable-identity", "Disables resources from participating in TLS identity"),
       strings("--require-identity-on-inbound-ports", "Inbound ports on which the proxy should require identity"),
       bool("--ingress", "Enable ingress mode in the linkerd proxy"),
-      strings("--opaque-ports", "Set opaque ports on the proxy", { shown: String(valueAt(controlPlaneDefaults(), "proxy.opaquePorts")) }),
+      strings("--opaque-ports", "Set opaque ports on the proxy", {
+        shown: () => String(valueAt(controlPlaneDefaults(), "proxy.opaquePorts")),
+      }),
       ...proxyFlags(),
     ],
     run: ({ args: [source = "-"], flags }) => runInject(source, flags, io),

@@ -1,10 +1,13 @@
 // `install`: flags to manifests, what is refused, and the manifests on a real API server (spec cli §3.6, cases 49–52).
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseAllDocuments } from "yaml";
 import { generateAuthority, type KeyPair } from "#identity";
 import { type AnyObject, Resources } from "#kube";
 import { makeCertificate } from "../testing/certificates.ts";
 import { cli, startWorld, type World, writeIn } from "../testing/world.ts";
+
+// Processes are started: a busy machine takes its time.
+setDefaultTimeout(30_000);
 
 type Manifest = AnyObject & { data?: Record<string, string>; spec?: Record<string, unknown> };
 
