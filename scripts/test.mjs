@@ -1,10 +1,10 @@
-// A test that has not ended after half a minute never will; a busy machine may need seconds where a quiet one needs a blink.
 // npm test: every *.test.ts, closing with one line "N passed, N failed[, N skipped]". Arguments are passed to `bun test`.
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { bun, root } from "./bun.mjs";
 
 spawnSync(bun(), [join(root, "scripts", "debian.ts")], { stdio: ["ignore", 1, 2] });
+// A test that has not ended after half a minute never will; a busy machine may need seconds where a quiet one needs a blink.
 const child = spawn(bun(), ["test", "--timeout=30000", ...process.argv.slice(2)], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
 let tail = "";
 for (const stream of [child.stdout, child.stderr]) {
