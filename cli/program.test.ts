@@ -14,7 +14,7 @@ let dir: string;
 
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "fairlead-program-"));
-  writeFileSync(join(dir, "linkerd-frob"), '#!/bin/sh\ncat\necho "$@"\necho said >&2\nexit "$FROB_STATUS"\n', { mode: 0o755 });
+  writeFileSync(join(dir, "linkerd-frob"), '#!/bin/sh\ncat\necho "$@"\necho said >&2\nexit $FROB_STATUS\n', { mode: 0o755 });
   writeFileSync(join(dir, "linkerd-check"), "#!/bin/sh\necho never\n", { mode: 0o755 });
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

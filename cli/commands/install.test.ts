@@ -54,7 +54,8 @@ const identityFlags = () => [
 ];
 
 describe("flags", () => {
-  const rows: [words: string[], expected: Record<string, unknown>][] = [
+  type Row = [words: string[], expected: Record<string, unknown>];
+  const independent: Row[] = [
     [["--linkerd-cni-enabled"], { cniEnabled: true }],
     [["--cluster-domain", "example.org"], { clusterDomain: "example.org" }],
     [["--identity-trust-domain=trust.example.org"], { identityTrustDomain: "trust.example.org" }],
@@ -87,6 +88,8 @@ describe("flags", () => {
       ["--registry", "reg.example.org:5000/mesh/"],
       { controllerImage: "reg.example.org:5000/mesh/fairlead", "debugContainer.image.name": "reg.example.org:5000/mesh/debug" },
     ],
+  ];
+  const together: Row[] = [
     [
       ["--set", "controllerReplicas=3,proxy.uid=7", "--set-string", "proxy.cores=1"],
       { controllerReplicas: 3, "proxy.uid": 7, "proxy.cores": "1" },
@@ -95,10 +98,15 @@ describe("flags", () => {
     [["--ha"], { controllerReplicas: 3, webhookFailurePolicy: "Fail", "proxy.resources.cpu.request": "100m" }],
     [["--ha", "--controller-replicas", "2"], { controllerReplicas: 2, webhookFailurePolicy: "Fail" }],
   ];
-  test.each(rows)("%j", async (words, expected) => {
-    const values = valuesOf(await render(words));
+  const expectValues = (manifests: Manifest[], expected: Record<string, unknown>) => {
+    const values = valuesOf(manifests);
     for (const [path, value] of Object.entries(expected)) expect([path, at(values, path)]).toEqual([path, value]);
+  };
+  test("every flag has its place in the values", async () => {
+    const manifests = await render(independent.flatMap(([words]) => words));
+    for (const [, expected] of independent) expectValues(manifests, expected);
   });
+  test.each(together)("%j", async (words, expected) => expectValues(await render(words), expected));
 
   test("--ha --controller-replicas 2: two destinations, webhooks that fail closed", async () => {
     const manifests = await render(["--ha", "--controller-replicas", "2"]);
