@@ -48,12 +48,17 @@ else
 fi
 `;
 
+// Its condition asks once; where it does not hold, fish offers files.
 const fish = `# fish completion for fairlead
-function __fairlead_complete
-    set -l tokens (commandline -opc) (commandline -ct)
-    $tokens[1] __complete $tokens[2..-1] 2>/dev/null | string match -v -r '^:'
+function __fairlead_ask
+    set -l words (commandline -opc) (commandline -ct)
+    set -l answer ($words[1] __complete $words[2..-1] 2>/dev/null)
+    set -g __fairlead_candidates (string match -v -r '^:' -- $answer)
+    # Bit 4: no files.
+    set -l directive (string match -r '^:\\d+' -- $answer | string sub -s 2)
+    test (count $__fairlead_candidates) -gt 0; or test (math "floor($directive[1] / 4) % 2") -eq 1
 end
-complete -c fairlead -a '(__fairlead_complete)'
+complete -c fairlead -n '__fairlead_ask' -f -a '$__fairlead_candidates'
 `;
 
 export const scripts: Readonly<Record<(typeof shells)[number], string>> = { bash, zsh, fish };
