@@ -8,7 +8,7 @@ type Annotations = Readonly<Record<string, string>>;
 export const documents = (...items: (Manifest | Manifest[])[]): string =>
   items
     .flat()
-    .map((item) => `---\n${stringify(item)}`)
+    .map((item) => `---\n${stringify(item, { version: "1.1" })}`)
     .join("");
 
 export const namespace = (name: string, annotations: Annotations = {}): Manifest => ({
@@ -52,7 +52,11 @@ export function workload({
         selector: { matchLabels: { app: name } },
         template: {
           metadata: { labels: { app: name }, annotations },
-          spec: { serviceAccountName: name, terminationGracePeriodSeconds: 1, containers: [{ name, image, ...container }] },
+          spec: {
+            serviceAccountName: name,
+            terminationGracePeriodSeconds: image === ECHO_IMAGE ? 10 : 1,
+            containers: [{ name, image, ...container }],
+          },
         },
       },
     },

@@ -36,11 +36,14 @@ async function curl(client: Client, url: string, ...args: string[]): Promise<Ans
   return parseAnswer(await kubectl(...execIn(client, ["curl", "-s", "-i", "--max-time", "10", ...args, url])));
 }
 
-/** A program of `programs/` in a client's pod. */
-function talk<Event extends object>(client: Client, name: string, ...args: string[]): Talk<Event> {
-  const { argv, env } = cluster.world.command(execIn(client, [...program(name), ...args]));
+/** A program in a client's pod. */
+function talk<Event extends object>(client: Client, command: readonly string[]): Talk<Event> {
+  const { argv, env } = cluster.world.command(execIn(client, command));
   return new Talk(argv, env);
 }
+
+const tcpClient = (client: Client) => talk<TcpEvent>(client, [...program("tcp-client.ts"), "echo.guarded", "9000", "ping"]);
+type TcpEvent = { heard?: string; closed?: boolean };
 
 async function podIp(ns: string, app: string): Promise<string> {
   const [pod] = (await pods(cluster.world, ns)).filter(({ metadata }) => metadata.name.startsWith(`${app}-`));
@@ -190,11 +193,9 @@ describe.skipIf(reason !== null)("the mesh", () => {
     expect(once).toStartWith("HTTP/1.1 403 Forbidden\r\n");
   }, 60_000);
 
-  type TcpEvent = { heard?: string; closed?: boolean };
-
   test("TCP, server first: the right account talks, others are closed without a byte", async () => {
-    const allowed = talk<TcpEvent>(right, "tcp-client.ts", "echo.guarded", "9000", "ping");
-    const others = [wrong, outsider].map((client) => talk<TcpEvent>(client, "tcp-client.ts", "echo.guarded", "9000", "ping"));
+    const allowed = tcpClient(right);
+    const others = [wrong, outsider].map((client) => tcpClient(client));
     try {
       await allowed.next("greeting and echo", () => allowed.events.map(({ heard }) => heard).join("") === "welcome\nping\n");
       for (const other of others) {
@@ -243,7 +244,7 @@ describe.skipIf(reason !== null)("the mesh", () => {
 
   test("a change of an authorization is in force within a second, without a restart", async () => {
     const before = await pods(cluster.world, "guarded");
-    const client = talk<StatusEvent>(right, "http-client.ts", echo);
+    const client = talk<StatusEvent>(right, [...program("http-client.ts"), echo]);
     const grant = authorization({ namespace: "guarded", server: "echo-http", account: "right" });
     const delays: { granted: number[]; revoked: number[] } = { granted: [], revoked: [] };
     /** Milliseconds from kubectl's end to the first answer with another status. */
@@ -273,7 +274,7 @@ describe.skipIf(reason !== null)("the mesh", () => {
   test("a live TCP connection is cut when its authorization goes", async () => {
     await apply(authorization({ namespace: "guarded", server: "echo-raw" }));
     const client = await until("a connection", 10_000, async () => {
-      const one = talk<TcpEvent>(outsider, "tcp-client.ts", "echo.guarded", "9000", "ping");
+      const one = tcpClient(outsider);
       const first = await one.next("greeting or close", () => true);
       if (!first.closed) return one;
       await one.stop();
@@ -456,6 +457,23 @@ describe.skipIf(reason !== null)("the mesh", () => {
       const now = await answered(50);
       expect([now.failed - failed, now.failures]).toEqual([0, now.failures]);
     }, 90_000);
+
+    test("a pod that ends finishes what it has begun, also where that needs new calls", async () => {
+      const [pod] = await pods(cluster.world, "locked", "app=cluster-unauthenticated");
+      const to = encodeURIComponent("http://web-svc.emojivoto/api/list");
+      const client = talk<{ begun?: boolean; status?: number | string }>(right, [
+        "curl",
+        "-sN",
+        `http://${pod?.status.podIP}:8080/relay?to=${to}`,
+      ]);
+      try {
+        await client.next("the request's arrival", ({ begun }) => begun === true);
+        await kubectl("-n", "locked", "delete", "pod", pod?.metadata.name ?? "", "--wait=false");
+        expect(await client.next("an answer", ({ status }) => status !== undefined)).toEqual({ status: 200 });
+      } finally {
+        await client.stop();
+      }
+    }, 60_000);
 
     test("kill -9 of a proxy: it comes back, and so does traffic", async () => {
       const [web] = await pods(cluster.world, "emojivoto", "app=web-svc");

@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { emojis } from "./emojis.ts";
 import { EmojiService } from "./gen/emoji_pb.ts";
-import { port, serveGrpc, serveMetrics, terminated } from "./serve.ts";
+import { farewell, port, serveGrpc, serveMetrics } from "./serve.ts";
 
 export async function main(_args: string[], env: Record<string, string | undefined>): Promise<number> {
   const byShortcode = new Map(emojis.map((emoji) => [emoji.shortcode, emoji]));
@@ -28,7 +28,7 @@ export async function main(_args: string[], env: Record<string, string | undefin
     }),
   );
   console.log(`emoji-svc: ${emojis.length} emoji`);
-  await terminated();
+  await farewell();
   closeMetrics();
   await close();
   return 0;

@@ -47,3 +47,12 @@ export function terminated(): Promise<void> {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
   });
 }
+
+/** Clients learn that this pod is going at the same time as the pod itself: for so long it still serves those that did not yet. */
+const FAREWELL_MS = 500;
+
+/** Resolves when a server that was told to end may close. */
+export async function farewell(): Promise<void> {
+  await terminated();
+  await Bun.sleep(FAREWELL_MS);
+}

@@ -3,7 +3,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { emojis } from "./emojis.ts";
 import { VotingService } from "./gen/voting_pb.ts";
-import { port, serveGrpc, serveMetrics, terminated } from "./serve.ts";
+import { farewell, port, serveGrpc, serveMetrics } from "./serve.ts";
 
 export async function main(_args: string[], env: Record<string, string | undefined>): Promise<number> {
   const failureRate = Number(env["FAILURE_RATE"] ?? 1);
@@ -35,7 +35,7 @@ export async function main(_args: string[], env: Record<string, string | undefin
     }
   });
   console.log(`voting-svc: doughnut votes fail at a rate of ${failureRate}`);
-  await terminated();
+  await farewell();
   closeMetrics();
   await close();
   return 0;

@@ -7,7 +7,7 @@ import { emojis } from "./emojis.ts";
 import { EmojiService } from "./gen/emoji_pb.ts";
 import { VotingService } from "./gen/voting_pb.ts";
 import { page } from "./page.ts";
-import { port, terminated } from "./serve.ts";
+import { farewell, port } from "./serve.ts";
 
 const rpcOf = new Map(emojis.map((emoji) => [emoji.shortcode, `${emoji.rpc[0]!.toLowerCase()}${emoji.rpc.slice(1)}`]));
 
@@ -26,7 +26,7 @@ export async function main(_args: string[], env: Record<string, string | undefin
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port(env, "WEB_PORT", 8080), "0.0.0.0", resolve));
   console.log("web-svc is listening");
-  await terminated();
+  await farewell();
   await new Promise<void>((resolve) => {
     server.close(() => resolve());
     server.closeIdleConnections();
