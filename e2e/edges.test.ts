@@ -13,7 +13,13 @@ response_latency_ms_bucket{direction="inbound",target_port="8080",tls="true",cli
 test("edges between two readings, without the admin port", () => {
   const edges = since(inboundEdges("voting", parseExposition(page(10, 1))), inboundEdges("voting", parseExposition(page(30, 3))));
   expect(edges).toHaveLength(1);
-  expect(edges[0]).toMatchObject({ client: "web.ns.serviceaccount.identity.linkerd.cluster.local", server: "voting", secured: "mTLS", successes: 20, failures: 2 });
+  expect(edges[0]).toMatchObject({
+    client: "web.ns.serviceaccount.identity.linkerd.cluster.local",
+    server: "voting",
+    secured: "mTLS",
+    successes: 20,
+    failures: 2,
+  });
   expect(quantile((edges[0] as (typeof edges)[number]).buckets, 0.5)).toBe(1);
   expect(quantile((edges[0] as (typeof edges)[number]).buckets, 0.75)).toBe(1.5);
 });
@@ -25,5 +31,13 @@ test("the same edge at two pods is one", () => {
 
 test("no data has no quantile", () => {
   expect(quantile(new Map(), 0.5)).toBeNull();
-  expect(quantile(new Map([[1, 0], [Number.POSITIVE_INFINITY, 0]]), 0.99)).toBeNull();
+  expect(
+    quantile(
+      new Map([
+        [1, 0],
+        [Number.POSITIVE_INFINITY, 0],
+      ]),
+      0.99,
+    ),
+  ).toBeNull();
 });

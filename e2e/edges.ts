@@ -55,7 +55,9 @@ export function inboundEdges(server: string, samples: readonly Sample[]): Edge[]
 /** What happened between two readings of the same edges. A restarted proxy counts from zero. */
 export function since(before: readonly Edge[], after: readonly Edge[]): Edge[] {
   return after.map((edge) => {
-    const old = before.find((candidate) => candidate.client === edge.client && candidate.server === edge.server && candidate.secured === edge.secured);
+    const old = before.find(
+      (candidate) => candidate.client === edge.client && candidate.server === edge.server && candidate.secured === edge.secured,
+    );
     if (!old || old.successes + old.failures > edge.successes + edge.failures) return edge;
     return {
       ...edge,

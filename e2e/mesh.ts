@@ -36,7 +36,9 @@ export async function mesh(world: World, namespace: string, deployments: readonl
 
 /** Edges into the named deployments, from their proxies' metrics. */
 export async function edges(world: World, namespace: string, deployments: readonly string[]): Promise<Edge[]> {
-  const pages = await Promise.all(deployments.map((name) => world.fairlead(["diagnostics", "proxy-metrics", "-n", namespace, `deploy/${name}`])));
+  const pages = await Promise.all(
+    deployments.map((name) => world.fairlead(["diagnostics", "proxy-metrics", "-n", namespace, `deploy/${name}`])),
+  );
   return merge(pages.flatMap((page, i) => inboundEdges(deployments[i] as string, parseExposition(page))));
 }
 
@@ -108,7 +110,12 @@ spec:
 /** Votes once at web through the API server's port-forward, so from outside the mesh's data path into web; answers status and body. */
 export type Vote = { readonly status: number; readonly body: string };
 
-export async function waitForVerdict(what: string, vote: () => Promise<Vote>, holds: (vote: Vote) => boolean, timeoutMs = 15_000): Promise<Vote> {
+export async function waitForVerdict(
+  what: string,
+  vote: () => Promise<Vote>,
+  holds: (vote: Vote) => boolean,
+  timeoutMs = 15_000,
+): Promise<Vote> {
   return until(what, timeoutMs, async () => {
     const answer = await vote();
     if (holds(answer)) return answer;

@@ -31,13 +31,22 @@ function libraries(executable: string): string[] {
 }
 
 function skeleton(rootfs: string, executables: readonly { from: string; to: string }[]): void {
-  for (const dir of ["etc", "tmp", "run", "proc", "sys", "dev", "usr/local/bin", "usr/lib", "usr/sbin", "usr/bin"]) mkdirSync(join(rootfs, dir), { recursive: true });
+  for (const dir of ["etc", "tmp", "run", "proc", "sys", "dev", "usr/local/bin", "usr/lib", "usr/sbin", "usr/bin"])
+    mkdirSync(join(rootfs, dir), { recursive: true });
   // Debian's merged /usr: the loader's path begins with /lib64.
-  for (const [link, to] of [["lib", "usr/lib"], ["lib64", "usr/lib64"], ["sbin", "usr/sbin"], ["bin", "usr/bin"]] as const) {
+  for (const [link, to] of [
+    ["lib", "usr/lib"],
+    ["lib64", "usr/lib64"],
+    ["sbin", "usr/sbin"],
+    ["bin", "usr/bin"],
+  ] as const) {
     mkdirSync(join(rootfs, to), { recursive: true });
     symlinkSync(to, join(rootfs, link));
   }
-  writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0:root:/:/sbin/nologin\nproxy:x:2102:2102:proxy:/:/sbin/nologin\ncontroller:x:2103:2103:controller:/:/sbin/nologin\n");
+  writeFileSync(
+    join(rootfs, "etc/passwd"),
+    "root:x:0:0:root:/:/sbin/nologin\nproxy:x:2102:2102:proxy:/:/sbin/nologin\ncontroller:x:2103:2103:controller:/:/sbin/nologin\n",
+  );
   writeFileSync(join(rootfs, "etc/group"), "root:x:0:\nproxy:x:2102:\ncontroller:x:2103:\n");
   writeFileSync(join(rootfs, "etc/nsswitch.conf"), "hosts: files dns\n");
   for (const { from, to } of executables) {
@@ -91,7 +100,8 @@ export async function main(): Promise<void> {
     const sampleLayer = await makeLayer({ root: sample, path: join(work, "emojivoto.gz") });
     const images = SAMPLE.map((name) => ({ name: `${REGISTRY}/${name}:${SAMPLE_TAG}`, layer: sampleLayer, entrypoint: [sampleBin, name] }));
     await writeArchive({ out: join(out, "emojivoto.tar"), images });
-    for (const name of ["fairlead", "emojivoto"]) console.log(`dist/images/${name}.tar  ${(statSync(join(out, `${name}.tar`)).size / 1e6).toFixed(1)} MB compressed`);
+    for (const name of ["fairlead", "emojivoto"])
+      console.log(`dist/images/${name}.tar  ${(statSync(join(out, `${name}.tar`)).size / 1e6).toFixed(1)} MB compressed`);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -13,7 +13,16 @@ export function compile(program: keyof typeof programs): string {
   const out = join(root, "dist", program);
   // Split and precompiled, a role starts in tens of milliseconds and loads only its own code. Not --smol: it collects so often that large
   // bodies cost 70 % more CPU and the slowest requests 4 ms (bench, P5 and P6).
-  const args = ["build", "--compile", "--splitting", "--bytecode", "--format=esm", "--minify-syntax", "--minify-whitespace", "--sourcemap=none"];
+  const args = [
+    "build",
+    "--compile",
+    "--splitting",
+    "--bytecode",
+    "--format=esm",
+    "--minify-syntax",
+    "--minify-whitespace",
+    "--sourcemap=none",
+  ];
   // A mesh's executable takes its settings from flags and documented variables only.
   args.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig", "--target=bun", `--outfile=${out}`, programs[program]);
   const built = Bun.spawnSync([process.execPath, ...args], { cwd: root, stdout: "pipe", stderr: "pipe" });

@@ -17,7 +17,8 @@ export function missingPackages({ forTests = false } = {}): string[] {
 export async function installPackages(packages: readonly string[]): Promise<void> {
   if (packages.length === 0) return;
   if (!Bun.which("apt-get")) throw new Error(`missing packages: ${packages.join(", ")} (this is no Debian: install them by hand)`);
-  if (process.getuid?.() !== 0) throw new Error(`missing packages: ${packages.join(", ")} (root is needed: sudo apt-get install ${packages.join(" ")})`);
+  if (process.getuid?.() !== 0)
+    throw new Error(`missing packages: ${packages.join(", ")} (root is needed: sudo apt-get install ${packages.join(" ")})`);
   const install = ["install", "-y", "--no-install-recommends", ...packages];
   // The package lists of a fresh machine are empty: the first try fails there.
   await apt(install).catch(async () => {
@@ -27,7 +28,12 @@ export async function installPackages(packages: readonly string[]): Promise<void
 }
 
 async function apt(args: readonly string[]): Promise<void> {
-  const child = Bun.spawn(["apt-get", "-qq", ...args], { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+  const child = Bun.spawn(["apt-get", "-qq", ...args], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
   const [stderr, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (status !== 0) throw new Error(`apt-get ${args.join(" ")}: ${stderr.trim()}`);
 }

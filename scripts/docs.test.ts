@@ -10,7 +10,9 @@ import { buildProgram } from "../cli/program.ts";
 
 const root = resolve(import.meta.dir, "..");
 const scripts = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> }).scripts;
-const documents = [...new Bun.Glob("**/*.md").scanSync({ cwd: root })].filter((file) => !/(^|\/)(node_modules|dist|results|\.local|testdata)\//.test(file));
+const documents = [...new Bun.Glob("**/*.md").scanSync({ cwd: root })].filter(
+  (file) => !/(^|\/)(node_modules|dist|results|\.local|testdata)\//.test(file),
+);
 const silent: Io = { env: {}, isTty: false, stdin: async () => "", stdout() {}, stderr() {} };
 const program = buildProgram(silent);
 
@@ -24,7 +26,12 @@ function blocks(file: string, language: string): string[] {
 function commands(block: string): string[][] {
   return block
     .split("\n")
-    .map((line) => line.replace(/\s#.*$/, "").replace(/^\$ /, "").trim())
+    .map((line) =>
+      line
+        .replace(/\s#.*$/, "")
+        .replace(/^\$ /, "")
+        .trim(),
+    )
     .filter((line) => line !== "" && !line.startsWith("#"))
     .flatMap((line) => line.split(/\s*(?:\||&&|;)\s*/))
     .map((command) => (command.match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^['"]|['"]$/g, "")))
@@ -51,7 +58,9 @@ function mistake(words: readonly string[]): string | undefined {
       continue;
     }
     const flag = arg.split("=")[0];
-    const known = [...command.options, ...(command.parent?.options ?? []), ...program.options].some((option) => option.long === flag || option.short === flag);
+    const known = [...command.options, ...(command.parent?.options ?? []), ...program.options].some(
+      (option) => option.long === flag || option.short === flag,
+    );
     if (!known && flag !== "--help" && flag !== "-h") return `${command.name()} has no flag ${flag}`;
   }
   return undefined;
@@ -59,15 +68,18 @@ function mistake(words: readonly string[]): string | undefined {
 
 describe.each(documents)("%s", (file) => {
   test("its command lines can be typed", () => {
-    const wrong = blocks(file, "sh").flatMap(commands).flatMap((words) => {
-      const problem = mistake(words);
-      return problem ? [`${words.join(" ")}: ${problem}`] : [];
-    });
+    const wrong = blocks(file, "sh")
+      .flatMap(commands)
+      .flatMap((words) => {
+        const problem = mistake(words);
+        return problem ? [`${words.join(" ")}: ${problem}`] : [];
+      });
     expect(wrong).toEqual([]);
   });
 
   test("its YAML parses", () => {
-    for (const block of blocks(file, "yaml")) for (const document of parseAllDocuments(block)) if ("errors" in document) expect(document.errors).toEqual([]);
+    for (const block of blocks(file, "yaml"))
+      for (const document of parseAllDocuments(block)) if ("errors" in document) expect(document.errors).toEqual([]);
   });
 
   test("its links lead somewhere", () => {
@@ -80,5 +92,6 @@ describe.each(documents)("%s", (file) => {
 });
 
 test("there are documents", () => {
-  for (const name of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "TESTING.md", "SECURITY.md", "CHANGELOG.md", "docs/adr/README.md"]) expect(documents).toContain(name);
+  for (const name of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "TESTING.md", "SECURITY.md", "CHANGELOG.md", "docs/adr/README.md"])
+    expect(documents).toContain(name);
 });

@@ -81,7 +81,14 @@ export function bootstrap({ store, now, uid, serviceAddress, advertise, clientCa
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: { name: "extension-apiserver-authentication", namespace: "kube-system" },
-      data: { "client-ca-file": clientCa },
+      // One CA signs the clients and the certificate with which the server itself would call aggregated APIs.
+      data: {
+        "client-ca-file": clientCa,
+        "requestheader-client-ca-file": clientCa,
+        "requestheader-username-headers": '["X-Remote-User"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+      },
     },
     { replace: true },
   );

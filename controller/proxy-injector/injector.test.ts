@@ -145,7 +145,11 @@ describe("owners", () => {
     let calls = 0;
     let answer: () => Promise<AnyObject | undefined> = async () => undefined;
     let now = 0;
-    const read = ownerReader({ find: () => (calls++, answer()) } as unknown as KubeClient, { keepMs: 10, most: 2, now: () => now });
+    const find = () => {
+      calls++;
+      return answer();
+    };
+    const read = ownerReader({ find } as unknown as KubeClient, { keepMs: 10, most: 2, now: () => now });
     const resource = { group: "apps", version: "v1", resource: "replicasets" };
     await read(resource, "app", "a");
     answer = () => Promise.reject(new Error("away"));

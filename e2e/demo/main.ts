@@ -4,7 +4,21 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Edge } from "../edges.ts";
-import { adminPolicy, CONTROL_PLANE, edgesDuring, install, isMeshed, mesh, pods, SAMPLE, SAMPLE_NAMESPACE, type Vote, votingAuthorization, votingServer, waitForVerdict } from "../mesh.ts";
+import {
+  adminPolicy,
+  CONTROL_PLANE,
+  edgesDuring,
+  install,
+  isMeshed,
+  mesh,
+  pods,
+  SAMPLE,
+  SAMPLE_NAMESPACE,
+  type Vote,
+  votingAuthorization,
+  votingServer,
+  waitForVerdict,
+} from "../mesh.ts";
 import { edgeTable } from "../table.ts";
 import { run, until, World } from "../world.ts";
 import { prepare } from "./prepare.ts";
@@ -64,7 +78,10 @@ async function main(args: readonly string[]): Promise<number> {
   return failed === undefined ? 0 : 1;
 }
 
-async function tell(story: Story, { kubectl, cluster, network }: { kubectl: string; cluster: readonly string[]; network: readonly string[] }): Promise<void> {
+async function tell(
+  story: Story,
+  { kubectl, cluster, network }: { kubectl: string; cluster: readonly string[]; network: readonly string[] },
+): Promise<void> {
   story.step("1  A cluster and the control plane");
   await story.see("the embedded cluster is up", async () => {
     const ran = await run([fairlead, "local", "start", ...cluster, ...network]);
@@ -73,13 +90,22 @@ async function tell(story: Story, { kubectl, cluster, network }: { kubectl: stri
   const kubeconfig = join(mkdtempSync(join(tmpdir(), "fairlead-demo-kubeconfig-")), "config");
   await Bun.write(kubeconfig, (await run([fairlead, "local", "kubeconfig", ...cluster])).stdout);
   const world = new World({ kubeconfig, kubectl });
-  await story.see("fairlead install | kubectl apply -f -: three deployments are ready", () => install(world), () => CONTROL_PLANE.join(", "));
-  await story.see("the control plane is itself meshed", async () => {
-    const running = await pods(world, "linkerd");
-    const bare = running.filter((pod) => !isMeshed(pod));
-    if (running.length === 0 || bare.length > 0) throw new Error(`pods without a proxy: ${bare.map((pod) => pod.metadata.name).join(", ") || "there are no pods"}`);
-    return running.length;
-  }, (count) => `${count} pods, each with its proxy`);
+  await story.see(
+    "fairlead install | kubectl apply -f -: three deployments are ready",
+    () => install(world),
+    () => CONTROL_PLANE.join(", "),
+  );
+  await story.see(
+    "the control plane is itself meshed",
+    async () => {
+      const running = await pods(world, "linkerd");
+      const bare = running.filter((pod) => !isMeshed(pod));
+      if (running.length === 0 || bare.length > 0)
+        throw new Error(`pods without a proxy: ${bare.map((pod) => pod.metadata.name).join(", ") || "there are no pods"}`);
+      return running.length;
+    },
+    (count) => `${count} pods, each with its proxy`,
+  );
 
   story.step("2  The sample application, without the mesh");
   await story.see("kubectl apply: emoji, voting, web and a bot that votes", async () => {
@@ -90,7 +116,11 @@ async function tell(story: Story, { kubectl, cluster, network }: { kubectl: stri
     const meshed = (await pods(world, NAMESPACE)).filter(isMeshed);
     if (meshed.length > 0) throw new Error(`${meshed[0]?.metadata.name} has one`);
   });
-  await story.see("traffic flows in clear text", () => until("an answer of web", 15_000, () => directAnswer(world)), (status) => `GET /api/list at a pod's own address answers ${status}`);
+  await story.see(
+    "traffic flows in clear text",
+    () => until("an answer of web", 15_000, () => directAnswer(world)),
+    (status) => `GET /api/list at a pod's own address answers ${status}`,
+  );
 
   story.step("3  Meshed by one annotation and a rollout");
   await story.see("kubectl annotate namespace emojivoto linkerd.io/inject=enabled, and a rollout", async () => {
@@ -131,7 +161,9 @@ async function tell(story: Story, { kubectl, cluster, network }: { kubectl: stri
       ({ body }) => body.trim(),
     );
     await world.apply(votingAuthorization);
-    await story.see("ServerAuthorization for service account web: votes are counted again", () => waitForVerdict("a vote", vote, ({ status }) => status === 200));
+    await story.see("ServerAuthorization for service account web: votes are counted again", () =>
+      waitForVerdict("a vote", vote, ({ status }) => status === 200),
+    );
   } finally {
     await web.close();
   }

@@ -6,7 +6,19 @@ import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { main as makeImages } from "../../images/main.ts";
-import { edgesDuring, install, isMeshed, mesh, pods, SAMPLE, SAMPLE_NAMESPACE, type Vote, votingAuthorization, votingServer, waitForVerdict } from "../mesh.ts";
+import {
+  edgesDuring,
+  install,
+  isMeshed,
+  mesh,
+  pods,
+  SAMPLE,
+  SAMPLE_NAMESPACE,
+  type Vote,
+  votingAuthorization,
+  votingServer,
+  waitForVerdict,
+} from "../mesh.ts";
 import { edgeTable } from "../table.ts";
 import { run, until, World } from "../world.ts";
 
@@ -106,7 +118,14 @@ if (!values.keep) {
   await step("uninstall", async () => {
     await world.kubectl(["delete", "namespace", SAMPLE_NAMESPACE, "--timeout=120s"]);
     await world.kubectl(["delete", "-f", "-", "--timeout=120s"], await world.fairlead(["uninstall"]));
-    const left = await world.kubectl(["get", "clusterrole,clusterrolebinding,crd,mutatingwebhookconfiguration,validatingwebhookconfiguration,ns", "-l", "linkerd.io/control-plane-ns", "-o", "name"]);
+    const left = await world.kubectl([
+      "get",
+      "clusterrole,clusterrolebinding,crd,mutatingwebhookconfiguration,validatingwebhookconfiguration,ns",
+      "-l",
+      "linkerd.io/control-plane-ns",
+      "-o",
+      "name",
+    ]);
     if (left.trim() !== "") throw new Error(`left behind: ${left}`);
   });
 }

@@ -17,7 +17,7 @@ export type Uninjected = {
   readonly removed: { readonly proxy: boolean; readonly init: boolean };
 };
 
-/** A copy without proxy, init container, their volumes and `linkerd.io/*` metadata; `linkerd.io/inject: disabled` and `config.linkerd.io/*` stay. */
+/** A copy without proxy, init container, their volumes and `linkerd.io/*` metadata of the workload and its pods; `linkerd.io/inject: disabled` and `config.linkerd.io/*` stay. */
 export function uninject(original: Workload): Uninjected {
   const object = structuredClone(original);
   const removed = { proxy: false, init: false };
@@ -38,7 +38,10 @@ export function uninject(original: Workload): Uninjected {
       spec.volumes = spec.volumes.filter(({ name }) => ![endEntityVolume, xtablesVolume, identityTokenVolume].includes(name));
       if (spec.volumes.length === 0) delete spec.volumes;
     }
-    if (!(controlPlaneComponentLabel in template.labels)) clean(template.metadata as Record<string, unknown> | undefined);
+    if (!(controlPlaneComponentLabel in template.labels)) {
+      clean(template.metadata as Record<string, unknown> | undefined);
+      clean(object.metadata);
+    }
   } else if (object.kind === "Namespace" || object.kind === "Service") clean(object.metadata);
   return { object, removed };
 }

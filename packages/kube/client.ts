@@ -80,7 +80,11 @@ export class KubeClient {
   readonly #fetch: Fetch;
   readonly #userAgent: string;
 
-  constructor({ config, fetch = globalThis.fetch as unknown as Fetch, userAgent = "fairlead" }: { config: ClusterConfig; fetch?: Fetch; userAgent?: string }) {
+  constructor({
+    config,
+    fetch = globalThis.fetch as unknown as Fetch,
+    userAgent = "fairlead",
+  }: { config: ClusterConfig; fetch?: Fetch; userAgent?: string }) {
     this.config = config;
     this.#fetch = fetch;
     this.#userAgent = userAgent;
@@ -90,7 +94,17 @@ export class KubeClient {
    * The client for `kubeconfig` (a path), else for `KUBECONFIG`, the pod's service account or `~/.kube/config`.
    * @throws {KubeconfigError} naming file and field.
    */
-  static fromEnv({ kubeconfig, context, env, userAgent }: { kubeconfig?: string | undefined; context?: string | undefined; env: Record<string, string | undefined>; userAgent?: string }): KubeClient {
+  static fromEnv({
+    kubeconfig,
+    context,
+    env,
+    userAgent,
+  }: {
+    kubeconfig?: string | undefined;
+    context?: string | undefined;
+    env: Record<string, string | undefined>;
+    userAgent?: string;
+  }): KubeClient {
     return new KubeClient({ config: loadConfig({ kubeconfig, context, env }), ...(userAgent ? { userAgent } : {}) });
   }
 
@@ -147,7 +161,12 @@ export class KubeClient {
     try {
       return JSON.parse(text) as T;
     } catch (error) {
-      throw new KubeError({ code: 0, reason: "InvalidAnswer", message: `${options.method ?? "GET"} ${options.path}: the answer is not JSON`, cause: error });
+      throw new KubeError({
+        code: 0,
+        reason: "InvalidAnswer",
+        message: `${options.method ?? "GET"} ${options.path}: the answer is not JSON`,
+        cause: error,
+      });
     }
   }
 
@@ -166,13 +185,21 @@ export class KubeClient {
   }
 
   /** All objects, page by page. `apiVersion` and `kind`, which lists leave out, are filled in. */
-  async list<T extends KubeObject = AnyObject>(ref: ResourceRef, { labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, pageSize = defaultPageSize, signal }: ListOptions = {}): Promise<ListResult<T>> {
+  async list<T extends KubeObject = AnyObject>(
+    ref: ResourceRef,
+    { labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, pageSize = defaultPageSize, signal }: ListOptions = {},
+  ): Promise<ListResult<T>> {
     const items: T[] = [];
     let next: string | undefined;
     for (;;) {
       // A resourceVersion may not go with `continue`: the token carries it.
       const versions = next === undefined ? { resourceVersion, resourceVersionMatch } : {};
-      const page = await this.request<{ apiVersion?: string; kind?: string; metadata?: { resourceVersion?: string; continue?: string }; items?: T[] | null }>({
+      const page = await this.request<{
+        apiVersion?: string;
+        kind?: string;
+        metadata?: { resourceVersion?: string; continue?: string };
+        items?: T[] | null;
+      }>({
         path: resourcePath(ref),
         query: { labelSelector, fieldSelector, limit: resourceVersion === "0" ? undefined : pageSize, continue: next, ...versions },
         signal,
@@ -191,21 +218,44 @@ export class KubeClient {
   create<T extends KubeObject = AnyObject>(ref: ResourceRef, object: unknown, options: WriteOptions = {}): Promise<T> {
     // Subresources such as serviceaccounts/NAME/token are created below a name; objects are not.
     const target = ref.subresource ? ref : { ...ref, name: undefined };
-    return this.request<T>({ method: "POST", path: resourcePath(target), query: writeQuery(options), body: object, signal: options.signal });
+    return this.request<T>({
+      method: "POST",
+      path: resourcePath(target),
+      query: writeQuery(options),
+      body: object,
+      signal: options.signal,
+    });
   }
 
   replace<T extends KubeObject = AnyObject>(ref: ResourceRef, object: unknown, options: WriteOptions = {}): Promise<T> {
-    return this.request<T>({ method: "PUT", path: resourcePath(named(ref)), query: writeQuery(options), body: object, signal: options.signal });
+    return this.request<T>({
+      method: "PUT",
+      path: resourcePath(named(ref)),
+      query: writeQuery(options),
+      body: object,
+      signal: options.signal,
+    });
   }
 
   /** `apply` needs a `fieldManager` (default `fairlead`); `force` takes fields over from other managers. */
-  patch<T extends KubeObject = AnyObject>(ref: ResourceRef, patch: unknown, { type = "merge", force, ...options }: WriteOptions & { type?: PatchType; force?: boolean } = {}): Promise<T> {
+  patch<T extends KubeObject = AnyObject>(
+    ref: ResourceRef,
+    patch: unknown,
+    { type = "merge", force, ...options }: WriteOptions & { type?: PatchType; force?: boolean } = {},
+  ): Promise<T> {
     const query: Query = writeQuery(options);
     if (type === "apply") {
       query["fieldManager"] ??= "fairlead";
       if (force !== undefined) query["force"] = force;
     }
-    return this.request<T>({ method: "PATCH", path: resourcePath(named(ref)), query, body: JSON.stringify(patch), headers: { "content-type": patchContentTypes[type] }, signal: options.signal });
+    return this.request<T>({
+      method: "PATCH",
+      path: resourcePath(named(ref)),
+      query,
+      body: JSON.stringify(patch),
+      headers: { "content-type": patchContentTypes[type] },
+      signal: options.signal,
+    });
   }
 
   /** Server-side apply. */
@@ -213,7 +263,20 @@ export class KubeClient {
     return this.patch<T>(ref, object, { ...options, type: "apply" });
   }
 
-  delete(ref: ResourceRef, { propagationPolicy, gracePeriodSeconds, preconditions, signal }: { propagationPolicy?: "Background" | "Foreground" | "Orphan"; gracePeriodSeconds?: number; preconditions?: { uid?: string; resourceVersion?: string }; signal?: AbortSignal } = {}): Promise<AnyObject> {
+  delete(
+    ref: ResourceRef,
+    {
+      propagationPolicy,
+      gracePeriodSeconds,
+      preconditions,
+      signal,
+    }: {
+      propagationPolicy?: "Background" | "Foreground" | "Orphan";
+      gracePeriodSeconds?: number;
+      preconditions?: { uid?: string; resourceVersion?: string };
+      signal?: AbortSignal;
+    } = {},
+  ): Promise<AnyObject> {
     const options = { apiVersion: "v1", kind: "DeleteOptions", propagationPolicy, gracePeriodSeconds, preconditions };
     return this.request({ method: "DELETE", path: resourcePath(named(ref)), body: options, signal });
   }
@@ -222,7 +285,17 @@ export class KubeClient {
    * The events of one watch request. Ends when the server ends it (resume from the last resourceVersion); aborting `signal` ends it too.
    * @throws {KubeError} code 410 when `resourceVersion` is too old: list again.
    */
-  async *watch<T extends KubeObject = AnyObject>(ref: ResourceRef | ResourceType, { labelSelector, fieldSelector, resourceVersion, timeoutSeconds = defaultWatchSeconds, allowBookmarks = true, signal }: WatchOptions = {}): AsyncGenerator<WatchEvent<T>, void, void> {
+  async *watch<T extends KubeObject = AnyObject>(
+    ref: ResourceRef | ResourceType,
+    {
+      labelSelector,
+      fieldSelector,
+      resourceVersion,
+      timeoutSeconds = defaultWatchSeconds,
+      allowBookmarks = true,
+      signal,
+    }: WatchOptions = {},
+  ): AsyncGenerator<WatchEvent<T>, void, void> {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), timeoutSeconds * 1000 + watchGraceMs);
     const onAbort = () => limit.abort();
@@ -246,7 +319,12 @@ export class KubeClient {
             const event = JSON.parse(line) as WatchEvent<T> | { type: "ERROR"; object: StatusBody };
             if (event.type === "ERROR") {
               const status = event.object;
-              throw new KubeError({ code: status.code ?? 500, reason: status.reason ?? "Unknown", message: status.message ?? "the watch ended with an error", details: status.details });
+              throw new KubeError({
+                code: status.code ?? 500,
+                reason: status.reason ?? "Unknown",
+                message: status.message ?? "the watch ended with an error",
+                details: status.details,
+              });
             }
             yield event;
           }
@@ -265,7 +343,15 @@ export class KubeClient {
   }
 
   /** A WebSocket to an exec, attach or port-forward subresource. The caller owns it. */
-  async webSocket({ path, query, protocols }: { path: string; query?: Query | [string, string][]; protocols: string[] }): Promise<WebSocket> {
+  async webSocket({
+    path,
+    query,
+    protocols,
+  }: {
+    path: string;
+    query?: Query | [string, string][];
+    protocols: string[];
+  }): Promise<WebSocket> {
     const { url, init } = await this.#prepare({ path, query: Array.isArray(query) ? undefined : query });
     const full = Array.isArray(query) ? `${url}?${new URLSearchParams(query)}` : url;
     // An answer to `accept` is no WebSocket: a real API server says 406. Bun's WebSocket takes headers and tls.
@@ -274,7 +360,13 @@ export class KubeClient {
     return new WebSocket(full.replace(/^http/, "ws"), options as unknown as string[]);
   }
 
-  async #prepare({ path, query }: { path: string; query?: Query | undefined }): Promise<{ url: string; init: RequestInit & Record<string, unknown> }> {
+  async #prepare({
+    path,
+    query,
+  }: {
+    path: string;
+    query?: Query | undefined;
+  }): Promise<{ url: string; init: RequestInit & Record<string, unknown> }> {
     const { config } = this;
     const headers: Record<string, string> = { accept: "application/json", "user-agent": this.#userAgent };
     const tls: Record<string, unknown> = { ...config.tls };

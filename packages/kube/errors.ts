@@ -23,7 +23,13 @@ export class KubeError extends Error {
   readonly causes: { field: string; message: string; reason: string }[];
   readonly details: StatusDetails | undefined;
 
-  constructor({ code, reason, message, details, cause }: { code: number; reason: string; message: string; details?: StatusDetails | undefined; cause?: unknown }) {
+  constructor({
+    code,
+    reason,
+    message,
+    details,
+    cause,
+  }: { code: number; reason: string; message: string; details?: StatusDetails | undefined; cause?: unknown }) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.reason = reason;

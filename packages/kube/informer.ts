@@ -227,7 +227,10 @@ export class Informer<T extends KubeObject = KubeObject> {
     try {
       // Spread over 4–6 minutes, so that watches started together do not end together.
       const timeoutSeconds = Math.floor(240 + random() * 120);
-      for await (const event of client.watch<T>({ ...resource, namespace }, { labelSelector, fieldSelector, resourceVersion: version, timeoutSeconds, signal })) {
+      for await (const event of client.watch<T>(
+        { ...resource, namespace },
+        { labelSelector, fieldSelector, resourceVersion: version, timeoutSeconds, signal },
+      )) {
         events++;
         version = event.object.metadata.resourceVersion ?? version;
         if (event.type === "DELETED") this.#remove(event.object);
@@ -261,7 +264,13 @@ export class Informer<T extends KubeObject = KubeObject> {
     const object = this.#transform(received);
     const { name = "", namespace, resourceVersion } = object.metadata;
     const known = this.store.get(name, namespace);
-    if (known && resourceVersion !== undefined && known.metadata.resourceVersion === resourceVersion && known.metadata.uid === object.metadata.uid) return;
+    if (
+      known &&
+      resourceVersion !== undefined &&
+      known.metadata.resourceVersion === resourceVersion &&
+      known.metadata.uid === object.metadata.uid
+    )
+      return;
     // Deleted and made anew under the same name between two looks: two changes, not one.
     if (known && known.metadata.uid !== object.metadata.uid) this.#remove(known);
     const previous = this.store.set(object);

@@ -46,7 +46,15 @@ const execTimeoutMs = 60_000;
  * The configuration to use: an explicit file, else `KUBECONFIG` (a list joined by `:`), else the pod's service account, else `$HOME/.kube/config`.
  * @throws {KubeconfigError} naming the file and the field.
  */
-export function loadConfig({ kubeconfig, context, env }: { kubeconfig?: string | undefined; context?: string | undefined; env: Env }): ClusterConfig {
+export function loadConfig({
+  kubeconfig,
+  context,
+  env,
+}: {
+  kubeconfig?: string | undefined;
+  context?: string | undefined;
+  env: Env;
+}): ClusterConfig {
   if (kubeconfig) return loadKubeconfig({ files: [kubeconfig], context, env, explicit: true });
   const list = (env["KUBECONFIG"] ?? "").split(":").filter((file) => file !== "");
   if (list.length > 0) return loadKubeconfig({ files: list, context, env, explicit: list.length === 1 });
@@ -56,7 +64,13 @@ export function loadConfig({ kubeconfig, context, env }: { kubeconfig?: string |
 }
 
 /** The configuration of a pod: `KUBERNETES_SERVICE_HOST`/`_PORT` and the mounted service account. */
-export function loadInCluster({ env, directory = env["FAIRLEAD_SERVICE_ACCOUNT_DIR"] ?? serviceAccountDir }: { env: Env; directory?: string }): ClusterConfig {
+export function loadInCluster({
+  env,
+  directory = env["FAIRLEAD_SERVICE_ACCOUNT_DIR"] ?? serviceAccountDir,
+}: {
+  env: Env;
+  directory?: string;
+}): ClusterConfig {
   const host = env["KUBERNETES_SERVICE_HOST"] ?? "";
   const tokenFile = join(directory, "token");
   readText(tokenFile, "service account token");
@@ -76,7 +90,17 @@ export function loadInCluster({ env, directory = env["FAIRLEAD_SERVICE_ACCOUNT_D
 }
 
 /** Kubeconfig files merged as kubectl does: for each name and for `current-context` the first file that has it wins. */
-export function loadKubeconfig({ files, context, env, explicit }: { files: string[]; context?: string | undefined; env: Env; explicit: boolean }): ClusterConfig {
+export function loadKubeconfig({
+  files,
+  context,
+  env,
+  explicit,
+}: {
+  files: string[];
+  context?: string | undefined;
+  env: Env;
+  explicit: boolean;
+}): ClusterConfig {
   const merged = new Merged();
   for (const file of files) {
     let text: string;
@@ -121,7 +145,8 @@ class Merged {
     }
     if (document === null || document === undefined) return;
     if (!isFields(document)) throw new KubeconfigError(`kubeconfig ${file}: expected a mapping at the top, found ${nameOf(document)}`);
-    if (document["kind"] !== undefined && document["kind"] !== "Config") throw new KubeconfigError(`kubeconfig ${file}: kind: expected "Config", found ${JSON.stringify(document["kind"])}`);
+    if (document["kind"] !== undefined && document["kind"] !== "Config")
+      throw new KubeconfigError(`kubeconfig ${file}: kind: expected "Config", found ${JSON.stringify(document["kind"])}`);
     this.currentContext ||= stringField(file, "current-context", document["current-context"]) || undefined;
     for (const [list, inner, into] of [
       ["clusters", "cluster", this.clusters],
@@ -152,10 +177,16 @@ class Merged {
     const clusterName = stringField(context.file, `contexts[${name}].context.cluster`, context.fields["cluster"]);
     if (!clusterName) throw new KubeconfigError(`kubeconfig ${context.file}: contexts[${name}].context.cluster is missing`);
     const cluster = this.clusters.get(clusterName);
-    if (!cluster) throw new KubeconfigError(`kubeconfig ${context.file}: contexts[${name}].context.cluster: cluster "${clusterName}" does not exist${known(this.clusters)}`);
+    if (!cluster)
+      throw new KubeconfigError(
+        `kubeconfig ${context.file}: contexts[${name}].context.cluster: cluster "${clusterName}" does not exist${known(this.clusters)}`,
+      );
     const userName = stringField(context.file, `contexts[${name}].context.user`, context.fields["user"]);
     const user = userName ? this.users.get(userName) : undefined;
-    if (userName && !user) throw new KubeconfigError(`kubeconfig ${context.file}: contexts[${name}].context.user: user "${userName}" does not exist${known(this.users)}`);
+    if (userName && !user)
+      throw new KubeconfigError(
+        `kubeconfig ${context.file}: contexts[${name}].context.user: user "${userName}" does not exist${known(this.users)}`,
+      );
 
     const at = `clusters[${clusterName}].cluster`;
     const server = stringField(cluster.file, `${at}.server`, cluster.fields["server"]);
@@ -166,7 +197,8 @@ class Merged {
     } catch {
       throw new KubeconfigError(`kubeconfig ${cluster.file}: ${at}.server: ${JSON.stringify(server)} is not a URL`);
     }
-    if (url.protocol !== "https:" && url.protocol !== "http:") throw new KubeconfigError(`kubeconfig ${cluster.file}: ${at}.server: ${JSON.stringify(server)} is neither http nor https`);
+    if (url.protocol !== "https:" && url.protocol !== "http:")
+      throw new KubeconfigError(`kubeconfig ${cluster.file}: ${at}.server: ${JSON.stringify(server)} is neither http nor https`);
     const tls: ClusterTls = {};
     const ca = pem(cluster, at, "certificate-authority");
     if (ca) tls.ca = ca;
@@ -210,7 +242,13 @@ function addUser({ config, user, at, env, cluster }: { config: ClusterConfig; us
     config.credentials = async () => ({ authorization });
   } else if (fields["exec"] !== undefined) {
     if (!isFields(fields["exec"])) throw new KubeconfigError(`kubeconfig ${file}: ${at}.exec: expected a mapping`);
-    config.credentials = execPlugin({ file, at: `${at}.exec`, spec: fields["exec"], env, cluster: { server: config.server, tls: config.tls, file: cluster.file } });
+    config.credentials = execPlugin({
+      file,
+      at: `${at}.exec`,
+      spec: fields["exec"],
+      env,
+      cluster: { server: config.server, tls: config.tls, file: cluster.file },
+    });
   } else if (fields["auth-provider"] !== undefined) {
     throw new KubeconfigError(`kubeconfig ${file}: ${at}.auth-provider is no longer supported by Kubernetes; use exec`);
   }
@@ -254,16 +292,32 @@ function tokenFromFile(path: string): NonNullable<ClusterConfig["credentials"]> 
 }
 
 /** client.authentication.k8s.io: runs the named program and reads an ExecCredential from its standard output. */
-function execPlugin({ file, at, spec, env, cluster }: { file: string; at: string; spec: Fields; env: Env; cluster: { server: string; tls: ClusterTls; file: string } }): NonNullable<ClusterConfig["credentials"]> {
+function execPlugin({
+  file,
+  at,
+  spec,
+  env,
+  cluster,
+}: {
+  file: string;
+  at: string;
+  spec: Fields;
+  env: Env;
+  cluster: { server: string; tls: ClusterTls; file: string };
+}): NonNullable<ClusterConfig["credentials"]> {
   const command = stringField(file, `${at}.command`, spec["command"]);
   if (!command) throw new KubeconfigError(`kubeconfig ${file}: ${at}.command is missing`);
   const apiVersion = stringField(file, `${at}.apiVersion`, spec["apiVersion"]) ?? "client.authentication.k8s.io/v1";
   const args = Array.isArray(spec["args"]) ? spec["args"].map(String) : [];
   const extra: Env = {};
-  for (const item of Array.isArray(spec["env"]) ? spec["env"] : []) if (isFields(item)) extra[String(item["name"])] = String(item["value"] ?? "");
+  for (const item of Array.isArray(spec["env"]) ? spec["env"] : [])
+    if (isFields(item)) extra[String(item["name"])] = String(item["value"] ?? "");
   const info: Fields = { apiVersion, kind: "ExecCredential", spec: { interactive: false } };
   if (spec["provideClusterInfo"] === true) {
-    (info["spec"] as Fields)["cluster"] = { server: cluster.server, ...(cluster.tls.ca ? { "certificate-authority-data": btoa(cluster.tls.ca) } : {}) };
+    (info["spec"] as Fields)["cluster"] = {
+      server: cluster.server,
+      ...(cluster.tls.ca ? { "certificate-authority-data": btoa(cluster.tls.ca) } : {}),
+    };
   }
   const program = command.includes("/") ? beside(file, command) : command;
   let cached: { authorization?: string; cert?: string; key?: string } | undefined;
@@ -274,7 +328,10 @@ function execPlugin({ file, at, spec, env, cluster }: { file: string; at: string
       const childEnv = { ...env, ...extra, KUBERNETES_EXEC_INFO: JSON.stringify(info) } as NodeJS.ProcessEnv;
       execFile(program, args, { env: childEnv, timeout: execTimeoutMs, maxBuffer: 1 << 20 }, (error, stdout, stderr) => {
         const fail = (why: string) => reject(new KubeconfigError(`kubeconfig ${file}: ${at}: ${command}: ${why}`));
-        if (error) return fail(`${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such program" : error.message.split("\n")[0]}${stderr ? `: ${stderr.trim().slice(0, 512)}` : ""}`);
+        if (error)
+          return fail(
+            `${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such program" : error.message.split("\n")[0]}${stderr ? `: ${stderr.trim().slice(0, 512)}` : ""}`,
+          );
         let status: Fields;
         try {
           const parsed: unknown = JSON.parse(stdout);
@@ -285,7 +342,8 @@ function execPlugin({ file, at, spec, env, cluster }: { file: string; at: string
         const token = status["token"];
         const cert = status["clientCertificateData"];
         const key = status["clientKeyData"];
-        if (typeof token !== "string" && typeof cert !== "string") return fail("its output names neither status.token nor status.clientCertificateData");
+        if (typeof token !== "string" && typeof cert !== "string")
+          return fail("its output names neither status.token nor status.clientCertificateData");
         const expires = typeof status["expirationTimestamp"] === "string" ? Date.parse(status["expirationTimestamp"]) : Number.NaN;
         renewAt = Number.isNaN(expires) ? Number.POSITIVE_INFINITY : expires - execRenewEarlyMs;
         resolve({

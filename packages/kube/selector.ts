@@ -43,7 +43,8 @@ export function isEmptySelector(selector: LabelSelector): boolean {
 export function selectorMistakes(value: unknown, field: string): string[] {
   if (!isRecord(value)) return [`${field}: expected a label selector, found ${describe(value)}`];
   const mistakes: string[] = [];
-  for (const name of Object.keys(value)) if (name !== "matchLabels" && name !== "matchExpressions") mistakes.push(`${field}.${name}: unknown field`);
+  for (const name of Object.keys(value))
+    if (name !== "matchLabels" && name !== "matchExpressions") mistakes.push(`${field}.${name}: unknown field`);
   const labels = value["matchLabels"];
   if (labels !== undefined && labels !== null) {
     if (!isRecord(labels)) mistakes.push(`${field}.matchLabels: expected a mapping, found ${describe(labels)}`);
@@ -58,7 +59,7 @@ export function selectorMistakes(value: unknown, field: string): string[] {
   const expressions = value["matchExpressions"];
   if (expressions !== undefined && expressions !== null) {
     if (!Array.isArray(expressions)) mistakes.push(`${field}.matchExpressions: expected a list, found ${describe(expressions)}`);
-    else expressions.forEach((one: unknown, index) => mistakes.push(...expressionMistakes(one, `${field}.matchExpressions[${index}]`)));
+    else for (const [index, one] of expressions.entries()) mistakes.push(...expressionMistakes(one, `${field}.matchExpressions[${index}]`));
   }
   return mistakes;
 }
@@ -82,7 +83,9 @@ function expressionMistakes(one: unknown, at: string): string[] {
       if (Array.isArray(list) && list.length > 0) mistakes.push(`${at}.values: must be empty when operator is Exists or DoesNotExist`);
       break;
     default:
-      mistakes.push(`${at}.operator: ${operator === undefined ? "required" : `${JSON.stringify(operator)} is not one of`} In, NotIn, Exists, DoesNotExist`);
+      mistakes.push(
+        `${at}.operator: ${operator === undefined ? "required" : `${JSON.stringify(operator)} is not one of`} In, NotIn, Exists, DoesNotExist`,
+      );
   }
   if (Array.isArray(list)) {
     list.forEach((value: unknown, index) => {
@@ -120,4 +123,11 @@ export function isDnsLabel(name: string): boolean {
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
-const describe = (value: unknown) => (value === undefined || value === null ? "nothing" : Array.isArray(value) ? "a list" : typeof value === "object" ? "a mapping" : `${typeof value} ${JSON.stringify(value)}`);
+const describe = (value: unknown) =>
+  value === undefined || value === null
+    ? "nothing"
+    : Array.isArray(value)
+      ? "a list"
+      : typeof value === "object"
+        ? "a mapping"
+        : `${typeof value} ${JSON.stringify(value)}`;

@@ -77,5 +77,10 @@ test("more series than the bound share one", () => {
 });
 
 test("a label value cannot forge a line or another label", () => {
-  expect(formatLabels([["a", 'x",b="y'], ["c", "1\n2\\"]])).toBe('a="x_,b=_y",c="1_2_"');
+  expect(
+    formatLabels([
+      ["a", 'x",b="y'],
+      ["c", "1\n2\\"],
+    ]),
+  ).toBe('a="x_,b=_y",c="1_2_"');
 });

@@ -1,7 +1,7 @@
 // Who may call a port: a Server's protocol and its authorizations, and the verdict on one client (spec proxy §8). Pure.
 import { ANYWHERE, contains, type Network, parseAddress, parseNetwork } from "./networks.ts";
 
-export { ANYWHERE, type Address, contains, type Network, network4, network6, parseAddress, parseNetwork } from "./networks.ts";
+export { type Address, ANYWHERE, contains, type Network, network4, network6, parseAddress, parseNetwork } from "./networks.ts";
 
 /** What a port speaks, as its Server or a default policy says. */
 export type Protocol =
@@ -70,7 +70,13 @@ function canonical(policy: ServerPolicy): string {
   return JSON.stringify(policy, (_, value: unknown) => (value instanceof Set ? [...value].sort() : value));
 }
 
-export const DEFAULT_POLICIES = ["deny", "all-authenticated", "all-unauthenticated", "cluster-authenticated", "cluster-unauthenticated"] as const;
+export const DEFAULT_POLICIES = [
+  "deny",
+  "all-authenticated",
+  "all-unauthenticated",
+  "cluster-authenticated",
+  "cluster-unauthenticated",
+] as const;
 export type DefaultPolicyName = (typeof DEFAULT_POLICIES)[number];
 
 const ANY_IDENTITY: Authentication = { kind: "identities", exact: new Set(), suffixes: [""] };
@@ -89,7 +95,11 @@ export function defaultPolicy(
   const authentication: Authentication =
     name === "all-tls-unauthenticated" ? { kind: "tls" } : !name.endsWith("-unauthenticated") ? ANY_IDENTITY : { kind: "none" };
   const networks = name.startsWith("cluster-") ? clusterNetworks.map((net) => ({ net, except: [] })) : everywhere;
-  return { name: label, protocol: { kind: "detect", timeoutMs: detectTimeoutMs }, authorizations: [{ name: label, networks, authentication }] };
+  return {
+    name: label,
+    protocol: { kind: "detect", timeoutMs: detectTimeoutMs },
+    authorizations: [{ name: label, networks, authentication }],
+  };
 }
 
 /** Appended to every policy of the controller: the pod may always talk to itself (spec proxy §8.2). */

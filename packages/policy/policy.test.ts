@@ -1,5 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import { type Authorization, authorize, contains, defaultPolicy, LOCALHOST, type Network, parseAddress, parseNetwork, samePolicy, type ServerPolicy } from "./index.ts";
+import {
+  type Authorization,
+  authorize,
+  contains,
+  defaultPolicy,
+  LOCALHOST,
+  type Network,
+  parseAddress,
+  parseNetwork,
+  type ServerPolicy,
+  samePolicy,
+} from "./index.ts";
 
 const net = (text: string) => parseNetwork(text) as Network;
 
@@ -82,7 +93,12 @@ describe("default policies", () => {
     ["deny", false, false, false, false],
   ] as const)("%s", (name, a, b, c, d) => {
     const verdict = (client: object) => authorize(defaultPolicy(name, options), client as never) !== null;
-    expect([verdict(inCluster), verdict(outside), verdict({ ...inCluster, ...identified }), verdict({ ...outside, ...identified })]).toEqual([a, b, c, d]);
+    expect([
+      verdict(inCluster),
+      verdict(outside),
+      verdict({ ...inCluster, ...identified }),
+      verdict({ ...outside, ...identified }),
+    ]).toEqual([a, b, c, d]);
     expect(defaultPolicy(name, options).name).toBe(`default:${name}`);
   });
 

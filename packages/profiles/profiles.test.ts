@@ -2,7 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { RE2JS } from "re2js";
 import { compilePath, MAX_PATTERN_CHARS, matchRoute, type RequestMatch, ResponseClasses, type Route } from "./index.ts";
 
-const route = (match: RequestMatch, name = "r"): Route => ({ match, labels: [["route", name]], classes: null, timeoutMs: null, retryable: false });
+const route = (match: RequestMatch, name = "r"): Route => ({
+  match,
+  labels: [["route", name]],
+  classes: null,
+  timeoutMs: null,
+  retryable: false,
+});
 const path = (pattern: string): RequestMatch => ({ kind: "path", regex: compilePath(RE2JS, pattern) });
 const method = (name: string): RequestMatch => ({ kind: "method", method: name });
 

@@ -59,7 +59,10 @@ test("replay: exactly the bound is kept, one byte more is not", () => {
 
 test("replay: trailers end it, and a body that goes on is left open", () => {
   const events: unknown[] = [];
-  const sink = { write: (chunk: Uint8Array, end: boolean) => void events.push([...chunk, end]), trailers: (f: readonly string[]) => void events.push(f) };
+  const sink = {
+    write: (chunk: Uint8Array, end: boolean) => void events.push([...chunk, end]),
+    trailers: (f: readonly string[]) => void events.push(f),
+  };
   const withTrailers = new ReplayBuffer();
   withTrailers.push(Uint8Array.of(1), false, null);
   withTrailers.push(new Uint8Array(0), true, ["grpc-status", "0"]);
@@ -67,5 +70,9 @@ test("replay: trailers end it, and a body that goes on is left open", () => {
   const open = new ReplayBuffer();
   open.push(Uint8Array.of(2), false, null);
   open.play(sink);
-  expect(events).toEqual([[1, false], ["grpc-status", "0"], [2, false]]);
+  expect(events).toEqual([
+    [1, false],
+    ["grpc-status", "0"],
+    [2, false],
+  ]);
 });

@@ -39,7 +39,14 @@ test("defaults", () => {
     informational: true,
     backoff: { minMs: 100, maxMs: 500, jitter: 0.1 },
   });
-  expect(inbound).toMatchObject({ listen: { ip: "0.0.0.0", port: 4143 }, dispatchTimeoutMs: 1000, connectTimeoutMs: 300, cacheIdleMs: 20_000, poolIdleMs: 3000, allowedIps: null });
+  expect(inbound).toMatchObject({
+    listen: { ip: "0.0.0.0", port: 4143 },
+    dispatchTimeoutMs: 1000,
+    connectTimeoutMs: 300,
+    cacheIdleMs: 20_000,
+    poolIdleMs: 3000,
+    allowedIps: null,
+  });
   expect(admin).toEqual({ ip: "127.0.0.1", port: 4191 });
   expect(http2).toEqual({ streamWindow: 65535, connectionWindow: 1048576 });
   expect(policy).toMatchObject({ controller: null, defaultName: "all-unauthenticated" });
@@ -86,12 +93,27 @@ describe("what must go together", () => {
   test.each([
     [{}, "LINKERD2_PROXY_IDENTITY_DIR: not set"],
     [{ ...minimal, LINKERD2_PROXY_IDENTITY_DIR: "/id" }, "LINKERD2_PROXY_IDENTITY_DIR: set, though LINKERD2_PROXY_IDENTITY_DISABLED is"],
-    [{ ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "deny" }, "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: deny needs LINKERD2_PROXY_POLICY_SVC_ADDR"],
-    [{ ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "cluster-authenticated" }, "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: cluster-authenticated needs LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS"],
-    [{ ...minimal, LINKERD2_PROXY_POLICY_SVC_ADDR: "localhost.:8090" }, "LINKERD2_PROXY_POLICY_WORKLOAD: not set, though LINKERD2_PROXY_POLICY_SVC_ADDR is"],
+    [
+      { ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "deny" },
+      "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: deny needs LINKERD2_PROXY_POLICY_SVC_ADDR",
+    ],
+    [
+      { ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "cluster-authenticated" },
+      "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: cluster-authenticated needs LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS",
+    ],
+    [
+      { ...minimal, LINKERD2_PROXY_POLICY_SVC_ADDR: "localhost.:8090" },
+      "LINKERD2_PROXY_POLICY_WORKLOAD: not set, though LINKERD2_PROXY_POLICY_SVC_ADDR is",
+    ],
     [{ LINKERD2_PROXY_IDENTITY_DISABLED: "1" }, "LINKERD2_PROXY_DESTINATION_SVC_ADDR: not set"],
-    [{ ...identity, LINKERD2_PROXY_DESTINATION_SVC_NAME: "a.b." }, 'LINKERD2_PROXY_DESTINATION_SVC_NAME: not an identity (a DNS name without a dot at its end): "a.b."'],
-    [{ ...minimal, LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: "4143" }, "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: must not hold the inbound listener's port"],
+    [
+      { ...identity, LINKERD2_PROXY_DESTINATION_SVC_NAME: "a.b." },
+      'LINKERD2_PROXY_DESTINATION_SVC_NAME: not an identity (a DNS name without a dot at its end): "a.b."',
+    ],
+    [
+      { ...minimal, LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: "4143" },
+      "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: must not hold the inbound listener's port",
+    ],
   ])("%#", (env, expected) => {
     expect(errors(env as Record<string, string>)).toContain(expected);
   });
@@ -131,7 +153,9 @@ describe("values", () => {
     expect(suffixes(" svc.cluster.local. ,, .")).toEqual(["svc.cluster.local", ""]);
   });
   test("only the absolute localhost is local", () => {
-    expect(["localhost.:80", "127.0.0.9:80", "[::1]:80", "localhost:80", "10.0.0.1:80"].map((text) => isLocalControl(controlAddr(text)))).toEqual([true, true, true, false, false]);
+    expect(
+      ["localhost.:80", "127.0.0.9:80", "[::1]:80", "localhost:80", "10.0.0.1:80"].map((text) => isLocalControl(controlAddr(text))),
+    ).toEqual([true, true, true, false, false]);
   });
   test("suffixes match on label boundaries", () => {
     expect(matchesSuffix(["svc.cluster.local"], "web.ns.svc.cluster.local.")).toBe(true);

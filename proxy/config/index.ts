@@ -214,7 +214,11 @@ export function parseConfig(env: Env): Parsed {
   return { config: { ...parts, destination: { service: destination, ...rest }, policy }, warnings: reader.warnings };
 }
 
-function side(reader: Reader, name: "INBOUND" | "OUTBOUND", defaults: { listen: string; dispatch: number; connect: number; idle: number }): Side {
+function side(
+  reader: Reader,
+  name: "INBOUND" | "OUTBOUND",
+  defaults: { listen: string; dispatch: number; connect: number; idle: number },
+): Side {
   return {
     listen: reader.get(`${name}_LISTEN_ADDR`, socketAddr, socketAddr(defaults.listen)),
     detectTimeoutMs: reader.get(`${name}_DETECT_TIMEOUT`, duration, 10_000),
@@ -263,7 +267,16 @@ function parseCores(reader: Reader): number | null {
   return Number(text);
 }
 
-const IDENTITY_VARIABLES = ["IDENTITY_DIR", "IDENTITY_TRUST_ANCHORS", "IDENTITY_LOCAL_NAME", "IDENTITY_TOKEN_FILE", "IDENTITY_MIN_REFRESH", "IDENTITY_MAX_REFRESH", "IDENTITY_SVC_ADDR", "IDENTITY_SVC_NAME"];
+const IDENTITY_VARIABLES = [
+  "IDENTITY_DIR",
+  "IDENTITY_TRUST_ANCHORS",
+  "IDENTITY_LOCAL_NAME",
+  "IDENTITY_TOKEN_FILE",
+  "IDENTITY_MIN_REFRESH",
+  "IDENTITY_MAX_REFRESH",
+  "IDENTITY_SVC_ADDR",
+  "IDENTITY_SVC_NAME",
+];
 
 function parseIdentity(reader: Reader, disabled: boolean): IdentityConfig | null {
   if (disabled) {
