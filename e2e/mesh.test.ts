@@ -452,8 +452,13 @@ describe.skipIf(reason !== null)("the mesh", () => {
       await kubectl("-n", "emojivoto", "rollout", "restart", "deploy/emoji");
       await cluster.world.rolledOut("emojivoto", ["emoji"]);
       expect((await pods(cluster.world, "emojivoto")).every(isMeshed)).toBe(true);
-      const certificate = await cluster.world.fairlead(["identity", "-n", "emojivoto", "-l", "app=emoji-svc"]);
-      expect(certificate).toContain("emoji.emojivoto.serviceaccount.identity.linkerd.cluster.local");
+      // The pod before it may still be ending, its admin port closed.
+      const name = "emoji.emojivoto.serviceaccount.identity.linkerd.cluster.local";
+      await until("a certificate of emoji", 30_000, async () => {
+        const said = await cluster.world.fairlead(["identity", "-n", "emojivoto", "-l", "app=emoji-svc"]);
+        if (!said.includes(name)) throw new Error(said);
+        return true;
+      });
       const now = await answered(50);
       expect([now.failed - failed, now.failures]).toEqual([0, now.failures]);
     }, 90_000);
