@@ -1,9 +1,9 @@
 // What the harness makes of the numbers it reads.
 import { describe, expect, test } from "bun:test";
-import { cpuMicros, cpuOfStat, family, memory, memoryOfRollup } from "./cost.ts";
-import { parseOpenLoop, parseWrk } from "./load.ts";
+import { activeOpens, cpuOfStat, cpuTime, family, memory, memoryOfRollup } from "./cost.ts";
+import { parseH2load, parseLine, parseWrk } from "./load.ts";
 import type { Cell } from "./measure.ts";
-import { costRow, describeBounds, holds, table } from "./report.ts";
+import { type About, costRow, describeBounds, holds, table, valuesRow } from "./report.ts";
 import { median, spread } from "./statistics.ts";
 
 test("median and spread", () => {
@@ -15,7 +15,10 @@ test("median and spread", () => {
 
 describe("/proc", () => {
   test("CPU of a process whose name has spaces and parentheses", () => {
-    expect(cpuOfStat("7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 25 15 3 4 20 0 1 0 10 0 0")).toBe(400_000);
+    expect(cpuOfStat("7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 25 15 3 4 20 0 1 0 10 0 0")).toEqual({
+      total: 400_000,
+      kernel: 150_000,
+    });
   });
 
   test("memory", () => {
@@ -25,7 +28,8 @@ describe("/proc", () => {
 
   test("this process", () => {
     expect(family(process.pid)[0]).toBe(process.pid);
-    expect(cpuMicros(process.pid)).toBeGreaterThan(0);
+    expect(cpuTime(process.pid).total).toBeGreaterThan(0);
+    expect(activeOpens(process.pid)).toBeGreaterThanOrEqual(0);
     expect(memory(process.pid).rss).toBeGreaterThan(1);
   });
 });
@@ -43,15 +47,39 @@ describe("load generators", () => {
     expect(parseWrk("unable to connect").faults).toEqual(["wrk: unable to connect"]);
   });
 
-  test("open loop", () => {
-    expect(parseOpenLoop('{"sent":1}\n') as unknown).toEqual({ sent: 1 });
-    expect(parseOpenLoop("error: x")).toBeNull();
+  test("h2load", () => {
+    const good = `finished in 2.00s, 2.00 req/s, 11.60MB/s
+requests: 4 total, 6 started, 4 done, 4 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 4 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 23.19MB (24319832) total, 5.94MB (6223986) headers (space savings 49.06%), 420B (420) data
+`;
+    expect(parseH2load(good, 105)).toEqual({ requests: 4, seconds: 2, faults: [] });
+    expect(parseH2load(good, 100).faults).toEqual([]);
+    expect(parseH2load(good, 106).faults).toEqual(["420 bytes in 4 answers of 106"]);
+    expect(parseH2load(good.replace("4 succeeded, 0 failed", "3 succeeded, 1 failed"), 105).faults).toHaveLength(1);
+    expect(parseH2load(good.replace("4 2xx, 0 3xx, 0 4xx", "3 2xx, 0 3xx, 1 4xx"), 105).faults).toEqual([
+      "status codes: 3 2xx, 0 3xx, 1 4xx, 0 5xx",
+    ]);
+    expect(parseH2load("cannot connect", 105).faults).toEqual(["h2load: cannot connect"]);
+  });
+
+  test("generators of our own", () => {
+    expect(parseLine<{ sent: number }>('noise\n{"sent":1}\n')).toEqual({ sent: 1 });
+    expect(parseLine("error: x")).toBeNull();
   });
 });
 
 describe("report", () => {
-  const cell = (a: number, b: number, faults: string[] = []): Cell => ({ a, b, rate: 1000, requests: 1000, generatorShare: 0.1, faults });
-  const about = {
+  const cell = (a: number, b: number, faults: string[] = []): Cell => ({
+    a,
+    b,
+    kernelShare: 0.5,
+    rate: 1000,
+    requests: 1000,
+    generatorShare: 0.1,
+    faults,
+  });
+  const about: About = {
     id: "P1",
     what: "saturation",
     unit: "µs",
@@ -76,18 +104,35 @@ describe("report", () => {
     expect(row.ratio["envoy"]).toBeCloseTo(0.248);
     expect(row.detail["fairlead"]?.faults).toEqual(["generator"]);
     expect(row.detail["fairlead"]?.repeats).toBe(2);
-    expect(holds(row, about.bar)).toBe(true);
-    expect(holds(row, about.goal)).toBeNull();
-    expect(holds(row, [{ max: 35 }])).toBe(false);
-    expect(holds({ fairlead: null, ratio: {} }, [{ max: 35 }])).toBeNull();
-    const text = table([{ row, bar: about.bar, goal: about.goal }], ["fairlead", "haproxy-h2", "envoy"]);
+    expect(row.barMet).toBe(true);
+    expect(row.goalMet).toBeNull();
+    const text = table([row], ["fairlead", "haproxy-h2", "envoy"]);
     expect(text).toContain("36.0 (31.0 + 41.0 µs, ±3 %)");
     expect(text).toContain("void");
-    expect(text).toContain("bar met");
+    expect(text).toEndWith("bar met");
   });
 
-  test("bounds in words", () => {
-    expect(describeBounds(about.goal)).toBe("≤ 0.26× envoy, ≤ 1× haproxy-h2");
+  test("values of which several were taken, also of Fairlead under other conditions", () => {
+    const row = valuesRow(
+      { id: "P5", what: "churn", unit: "µs", goal: [{ peer: "quiet", max: 1.1 }] },
+      new Map([
+        ["fairlead", [110, 130]],
+        ["quiet", [100]],
+      ]),
+    );
+    expect([row.fairlead, row.peers, row.barMet, row.goalMet]).toEqual([120, { quiet: 100 }, null, false]);
+    expect(table([row], ["fairlead", "envoy"])).toContain("120 (±8 %, quiet 100: 1.20×)");
+    expect(table([row], ["fairlead"])).toEndWith("goal missed");
+  });
+
+  test("bounds", () => {
+    expect(holds({ fairlead: 36, ratio: {} }, [{ max: 35 }])).toBe(false);
+    expect(holds({ fairlead: null, ratio: {} }, [{ max: 35 }])).toBeNull();
+    expect(holds({ fairlead: 95, ratio: {} }, [{ min: 95 }])).toBe(true);
+    expect(holds({ fairlead: 94, ratio: {} }, [{ min: 95 }])).toBe(false);
+    expect(holds({ fairlead: 94, ratio: {} }, [])).toBeNull();
+    expect(describeBounds(about.goal ?? [])).toBe("≤ 0.26× envoy, ≤ 1× haproxy-h2");
     expect(describeBounds([{ max: 12 }])).toBe("≤ 12");
+    expect(describeBounds([{ min: 95 }])).toBe("≥ 95");
   });
 });

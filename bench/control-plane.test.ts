@@ -18,6 +18,8 @@ const config: ControlPlaneConfig = {
   endpointPort: 8080,
   endpointIdentity: "web.id",
   clientIdentity: "client.id",
+  protocol: "detect",
+  churnIp: "10.213.1.3",
 };
 let authority: Authority;
 let transport: Transport;

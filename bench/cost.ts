@@ -4,10 +4,14 @@ import { readdirSync, readFileSync } from "node:fs";
 /** Clock ticks of /proc/PID/stat a second; fixed at 100 for user space. */
 const TICKS_PER_SECOND = 100;
 
-/** utime + stime of one /proc/PID/stat, in µs. The command may hold spaces and parentheses. */
-export function cpuOfStat(stat: string): number {
+/** CPU time in µs: all of it, and the kernel's part. */
+export type Cpu = { readonly total: number; readonly kernel: number };
+
+/** utime and stime of one /proc/PID/stat. The command may hold spaces and parentheses. */
+export function cpuOfStat(stat: string): Cpu {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / TICKS_PER_SECOND;
+  const micros = (field: number): number => (Number(fields[field]) * 1_000_000) / TICKS_PER_SECOND;
+  return { total: micros(11) + micros(12), kernel: micros(12) };
 }
 
 /** The process and all that descend from it. */
@@ -31,9 +35,10 @@ export function family(pid: number): number[] {
   return found;
 }
 
-/** CPU time used so far, in µs. */
-export function cpuMicros(pid: number): number {
-  return family(pid).reduce((sum, id) => sum + cpuOfStat(readFileSync(`/proc/${id}/stat`, "latin1")), 0);
+/** CPU time used so far. */
+export function cpuTime(pid: number): Cpu {
+  const all = family(pid).map((id) => cpuOfStat(readFileSync(`/proc/${id}/stat`, "latin1")));
+  return { total: all.reduce((sum, cpu) => sum + cpu.total, 0), kernel: all.reduce((sum, cpu) => sum + cpu.kernel, 0) };
 }
 
 /** In MB (10⁶ bytes). */
@@ -50,4 +55,13 @@ export function memory(pid: number): Memory {
   const all = family(pid).map((id) => memoryOfRollup(readFileSync(`/proc/${id}/smaps_rollup`, "latin1")));
   const sum = (pick: (m: Memory) => number): number => all.reduce((total, m) => total + pick(m), 0);
   return { rss: sum((m) => m.rss), pss: sum((m) => m.pss), private: sum((m) => m.private) };
+}
+
+/** TCP connections opened so far from the network namespace of a process. */
+export function activeOpens(pid: number): number {
+  const [names, values] = readFileSync(`/proc/${pid}/net/snmp`, "latin1")
+    .split("\n")
+    .filter((line) => line.startsWith("Tcp:"))
+    .map((line) => line.split(" "));
+  return Number(values?.[names?.indexOf("ActiveOpens") ?? -1]);
 }

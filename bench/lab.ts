@@ -16,33 +16,40 @@ export const PROXY_UID = 2102;
 
 export type Pod = { readonly namespace: string; readonly ip: string };
 
+/** The service's address is nobody's: the proxy decides. The server pod has `otherIp` as well. */
+export type Pair = { readonly client: Pod; readonly server: Pod; readonly otherIp: string; readonly service: string };
+
 export class Lab {
   /** Working files, readable for the proxies' user. */
   readonly directory: string;
   /** Core of the proxies, and of everything else. */
   readonly proxyCore: number;
   readonly otherCore: number;
-  readonly #namespaces: string[] = [];
-  readonly #processes: Subprocess[] = [];
+  readonly #namespaces = new Set<string>();
+  /** By the namespace they are in. */
+  readonly #processes = new Map<Subprocess, string>();
+  readonly #prefix: string;
   #pairs = 0;
 
-  constructor(options: { readonly cores: number }) {
+  /** `prefix` of namespaces; tells runs apart that go on at the same time. */
+  constructor(options: { readonly cores: number; readonly prefix?: string }) {
+    this.#prefix = options.prefix ?? "flb";
     this.directory = mkdtempSync(join(tmpdir(), "fairlead-bench-"));
     run(["chmod", "755", this.directory]);
     this.proxyCore = options.cores - 1;
     this.otherCore = Math.max(0, options.cores - 2);
   }
 
-  /** A client pod and a server pod. The service's address is `10.213.N.100`: nobody has it, the proxy decides. */
-  pods(name: string): { client: Pod; server: Pod; service: string } {
+  /** A client pod and a server pod of a name that is unique in the run. */
+  pods(name: string): Pair {
     const n = ++this.#pairs;
-    const client = { namespace: `flb-${name}-c`, ip: `10.213.${n}.1` };
-    const server = { namespace: `flb-${name}-s`, ip: `10.213.${n}.2` };
+    const client = { namespace: `${this.#prefix}-${name}-c`, ip: `10.213.${n}.1` };
+    const server = { namespace: `${this.#prefix}-${name}-s`, ip: `10.213.${n}.2` };
     for (const pod of [client, server]) {
       // A run that was killed may have left it.
       Bun.spawnSync(["ip", "netns", "del", pod.namespace], { stderr: "ignore" });
       run(["ip", "netns", "add", pod.namespace]);
-      this.#namespaces.push(pod.namespace);
+      this.#namespaces.add(pod.namespace);
       run(["ip", "-n", pod.namespace, "link", "set", "lo", "up"]);
     }
     run(["ip", "-n", client.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", server.namespace]);
@@ -50,7 +57,9 @@ export class Lab {
       run(["ip", "-n", pod.namespace, "addr", "add", `${pod.ip}/24`, "dev", "eth0"]);
       run(["ip", "-n", pod.namespace, "link", "set", "eth0", "up"]);
     }
-    return { client, server, service: `10.213.${n}.100` };
+    const otherIp = `10.213.${n}.3`;
+    run(["ip", "-n", server.namespace, "addr", "add", `${otherIp}/24`, "dev", "eth0"]);
+    return { client, server, otherIp, service: `10.213.${n}.100` };
   }
 
   /** The rules a pod gets from proxy-init. */
@@ -84,7 +93,7 @@ export class Lab {
       stdout: log,
       stderr: log,
     });
-    this.#processes.push(child);
+    this.#processes.set(child, pod.namespace);
     return child.pid;
   }
 
@@ -92,11 +101,11 @@ export class Lab {
     return this.start(pod, this.proxyCore, argv, { ...options, uid: PROXY_UID });
   }
 
-  /** The HTTP/1 server: ~100 bytes at `/`, 1 MB at `/1m`. */
-  async startServer(pod: Pod): Promise<void> {
-    const config = join(this.directory, "nginx.conf");
-    await Bun.write(config, nginxConfig(this.directory));
-    await Bun.write(join(this.directory, "1m"), new Uint8Array(1024 * 1024).fill(120));
+  /** The application: {@link ANSWER} at `/`, 1 MB at `/1m`; over HTTP/2 with prior knowledge also a gRPC method at {@link GRPC_PATH}. */
+  async startServer(pod: Pod, { http2 = false }: { http2?: boolean } = {}): Promise<void> {
+    const config = join(this.directory, `nginx-${pod.namespace}.conf`);
+    await Bun.write(config, nginxConfig(this.directory, pod.namespace, http2));
+    await Bun.write(join(this.directory, "1m"), new Uint8Array(BODY_BYTES).fill(120));
     this.start(pod, this.otherCore, ["nginx", "-c", config, "-e", "stderr"], { log: `nginx-${pod.namespace}.log` });
   }
 
@@ -106,16 +115,25 @@ export class Lab {
       .catch(() => "");
   }
 
-  async close(): Promise<void> {
+  /** Ends what runs in these pods and removes them. */
+  async remove(pods: readonly Pod[]): Promise<void> {
+    const names = new Set(pods.map((pod) => pod.namespace));
+    const children = [...this.#processes].filter(([, namespace]) => names.has(namespace)).map(([child]) => child);
     // Children before parents, so that the parents collect them.
-    for (const child of this.#processes) for (const pid of family(child.pid).reverse()) kill(pid, "SIGTERM");
-    await Promise.race([Promise.all(this.#processes.map((child) => child.exited)), Bun.sleep(2000)]);
-    // What is left in the namespaces is ours alone: workers of peers included.
-    for (const namespace of this.#namespaces) {
-      const pids = Bun.spawnSync(["ip", "netns", "pids", namespace]).stdout.toString().split("\n").filter(Boolean).map(Number);
+    for (const child of children) for (const pid of family(child.pid).reverse()) kill(pid, "SIGTERM");
+    await Promise.race([Promise.all(children.map((child) => child.exited)), Bun.sleep(2000)]);
+    for (const child of children) this.#processes.delete(child);
+    for (const name of names) {
+      // What is left in the namespaces is ours alone: workers of peers included.
+      const pids = Bun.spawnSync(["ip", "netns", "pids", name]).stdout.toString().split("\n").filter(Boolean).map(Number);
       for (const pid of pids) kill(pid, "SIGKILL");
-      Bun.spawnSync(["ip", "netns", "del", namespace], { stderr: "ignore" });
+      Bun.spawnSync(["ip", "netns", "del", name], { stderr: "ignore" });
+      this.#namespaces.delete(name);
     }
+  }
+
+  async close(): Promise<void> {
+    await this.remove([...this.#namespaces].map((namespace) => ({ namespace, ip: "" })));
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -131,10 +149,24 @@ function kill(pid: number, signal: NodeJS.Signals): void {
 /** Answer of the server at `/`. */
 export const ANSWER: string = `${"a small answer of a hundred bytes, as many services give it; ".repeat(2).slice(0, 99)}\n`;
 
-function nginxConfig(directory: string): string {
+/** Bytes of the answer at `/1m`. */
+export const BODY_BYTES: number = 1024 * 1024;
+
+export const GRPC_PATH = "/bench.Echo/Unary";
+
+/** A gRPC message of 100 bytes in its frame: a protobuf message whose field 1 is text. */
+export const GRPC_MESSAGE: Buffer = Buffer.concat([Buffer.of(0, 0, 0, 0, 100, 0x0a, 98), Buffer.alloc(98, "a small message ")]);
+
+function nginxConfig(directory: string, name: string, http2: boolean): string {
+  const grpc = `
+    location = ${GRPC_PATH} {
+      default_type application/grpc;
+      add_trailer grpc-status 0;
+      return 200 "${GRPC_MESSAGE.toString("latin1")}";
+    }`;
   return `daemon off;
 worker_processes 1;
-pid ${directory}/nginx.pid;
+pid ${directory}/nginx-${name}.pid;
 error_log stderr crit;
 events { worker_connections 4096; }
 http {
@@ -149,11 +181,11 @@ http {
   uwsgi_temp_path ${directory}/nginx-uwsgi;
   scgi_temp_path ${directory}/nginx-scgi;
   server {
-    listen 8080 backlog=4096;
+    listen 8080 backlog=4096${http2 ? " http2" : ""};
     # For the chain without proxies.
-    listen 80 backlog=4096;
+    listen 80 backlog=4096${http2 ? " http2" : ""};
     location = / { return 200 "${ANSWER.replace("\n", "\\n")}"; }
-    location = /1m { root ${directory}; }
+    location = /1m { root ${directory}; }${http2 ? grpc : ""}
   }
 }
 `;

@@ -1,7 +1,8 @@
 // The cells of the table: one system, one kind of load, one repeat.
-import { cpuMicros, type Memory, memory } from "./cost.ts";
+import { cpuTime, type Memory, memory } from "./cost.ts";
 import { ANSWER, type Lab, type Pod } from "./lab.ts";
-import { atRate, type LoadResult, saturate } from "./load.ts";
+import type { Http2Kind } from "./load.ts";
+import { atRate, type LoadResult, saturate, saturateHttp2 } from "./load.ts";
 import type { Chain } from "./systems/system.ts";
 
 /** One run of load on one chain. */
@@ -9,6 +10,8 @@ export type Cell = {
   /** CPU µs of proxy A and of proxy B per request. */
   readonly a: number;
   readonly b: number;
+  /** The kernel's share of both. */
+  readonly kernelShare: number;
   readonly rate: number;
   readonly requests: number;
   readonly generatorShare: number;
@@ -17,12 +20,15 @@ export type Cell = {
 
 /** Charges both proxies for what happens in `load`. */
 export async function charge(chain: Chain, load: () => Promise<LoadResult>): Promise<Cell> {
-  const before = [cpuMicros(chain.a), cpuMicros(chain.b)] as const;
+  const before = [cpuTime(chain.a), cpuTime(chain.b)] as const;
   const result = await load();
-  const [a, b] = [cpuMicros(chain.a) - before[0], cpuMicros(chain.b) - before[1]];
+  const after = [cpuTime(chain.a), cpuTime(chain.b)] as const;
+  const [a, b] = [after[0].total - before[0].total, after[1].total - before[1].total];
+  const kernel = after[0].kernel - before[0].kernel + after[1].kernel - before[1].kernel;
   return {
     a: a / result.requests,
     b: b / result.requests,
+    kernelShare: kernel / (a + b),
     rate: result.requests / result.seconds,
     requests: result.requests,
     generatorShare: result.generatorShare,
@@ -52,6 +58,11 @@ export function bodies(lab: Lab, chain: Chain, seconds: number): Promise<Cell> {
   return charge(chain, () => saturate(lab, chain.client, `http://${chain.service}/1m`, seconds, 8));
 }
 
+/** As much as the chain takes of `Http2Kind`, 4 connections with 8 streams each. */
+export function saturationHttp2(lab: Lab, chain: Chain, kind: Http2Kind, seconds: number): Promise<Cell> {
+  return charge(chain, () => saturateHttp2(lab, chain.client, chain.service, kind, seconds));
+}
+
 /** Mean of both proxies. */
 export function memoryOf(chain: Chain): Memory {
   const [a, b] = [memory(chain.a), memory(chain.b)];
@@ -59,14 +70,12 @@ export function memoryOf(chain: Chain): Memory {
 }
 
 /** Waits until the chain gives the right answer to a client that knows nothing of proxies. */
-export async function waitForAnswer(lab: Lab, chain: Chain, timeoutMs: number): Promise<void> {
+export async function waitForAnswer(lab: Lab, chain: Chain, timeoutMs: number, http2 = false): Promise<void> {
   const deadline = performance.now() + timeoutMs;
+  const curl = ["curl", "-sS", "--max-time", "5", ...(http2 ? ["--http2-prior-knowledge"] : []), `http://${chain.service}/`];
   let last = "";
   while (performance.now() < deadline) {
-    const done = Bun.spawnSync(lab.command(chain.client, lab.otherCore, ["curl", "-sS", "--max-time", "5", `http://${chain.service}/`]), {
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    const done = Bun.spawnSync(lab.command(chain.client, lab.otherCore, curl), { stdout: "pipe", stderr: "pipe" });
     last = `${done.stdout}${done.stderr}`;
     if (last === ANSWER) return;
     await Bun.sleep(200);

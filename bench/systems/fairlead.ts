@@ -7,9 +7,9 @@ import * as x509 from "@peculiar/x509";
 import { compile } from "../../scripts/build.ts";
 import type { Authority } from "../certificates.ts";
 import type { ControlPlaneConfig } from "../control-plane.ts";
-import { type Lab, type Pod, PROXY_UID } from "../lab.ts";
+import { type Lab, type Pair, type Pod, PROXY_UID } from "../lab.ts";
 import { root, run } from "../tools.ts";
-import { CLIENT_ID, SERVER_ID, type System } from "./system.ts";
+import { type Chain, CLIENT_ID, type Kind, SERVER_ID, type System } from "./system.ts";
 
 const CONTROL_PORT = 8086;
 const SERVICE = "web.bench.svc.cluster.local";
@@ -26,10 +26,7 @@ function proxyCommand(lab: Lab): readonly string[] {
   if (command !== null) return command;
   try {
     // Out of the checkout: its folders may be closed to the proxies' user.
-    const built = compile("fairlead");
-    const copy = join(lab.directory, "fairlead");
-    run(["install", "-m", "755", built, copy]);
-    command = [copy, "proxy"];
+    command = [compile("fairlead", lab.directory), "proxy"];
   } catch (error) {
     console.error(`fairlead: runs from source, as it does not compile: ${(error as Error).message.split("\n")[0]}`);
     command = [process.execPath, join(root, "main.ts"), "proxy"];
@@ -91,69 +88,120 @@ async function environment(
   };
 }
 
-async function startControlPlane(lab: Lab, authority: Authority, pod: Pod, server: Pod, service: string): Promise<void> {
+/** What is left out, to see what it costs (goals P3). */
+export type Without = {
+  /** No policy controller: the default policy `all-unauthenticated` holds. */
+  readonly policy?: true;
+  /** The Server says HTTP/2, and lets everyone in. */
+  readonly inboundDetection?: true;
+};
+
+/** Returns its process. */
+async function startControlPlane(
+  lab: Lab,
+  authority: Authority,
+  pod: Pod,
+  pair: Pick<Pair, "server" | "otherIp" | "service">,
+  kind: Kind = "http1",
+  without: Without = {},
+): Promise<number> {
   const config: ControlPlaneConfig = {
     rootPem: authority.pem,
     rootKey: await authority.exportKey(),
     service: SERVICE,
-    serviceAddress: service,
-    endpointIp: server.ip,
+    serviceAddress: pair.service,
+    endpointIp: pair.server.ip,
     endpointPort: 8080,
     endpointIdentity: SERVER_ID,
-    clientIdentity: CLIENT_ID,
+    clientIdentity: without.inboundDetection ? null : CLIENT_ID,
+    protocol: kind === "tcp" ? "opaque" : without.inboundDetection ? "http2" : "detect",
+    churnIp: pair.otherIp,
   };
   const file = join(lab.directory, `control-${pod.namespace}.json`);
   await Bun.write(file, JSON.stringify(config));
-  lab.start(pod, lab.otherCore, [process.execPath, join(root, "bench", "control-plane.ts"), String(CONTROL_PORT), file], {
+  return lab.start(pod, lab.otherCore, [process.execPath, join(root, "bench", "control-plane.ts"), String(CONTROL_PORT), file], {
     log: `control-${pod.namespace}.log`,
   });
 }
 
 export type Fairlead = System & {
-  /** Starts idle proxies of other pods; their processes. */
-  fill(lab: Lab, authority: Authority, count: number): Promise<number[]>;
+  /** Starts idle proxies of other pods; where they are. */
+  fill(lab: Lab, authority: Authority, count: number): Promise<Pair>;
   /** From the start of the process until `/ready`: certificate installed, ms; one value per start. */
   startTimes(lab: Lab, authority: Authority, repeats: number): Promise<number[]>;
 };
 
+async function startChain(lab: Lab, authority: Authority, pair: Pair, kind: Kind, without: Without): Promise<Chain> {
+  const { client, server, service } = pair;
+  const controlPlane = await startControlPlane(lab, authority, client, pair, kind, without);
+  await startControlPlane(lab, authority, server, pair, kind, without);
+  const argv = proxyCommand(lab);
+  const log = (side: string): string => `${client.namespace}-${side}.log`;
+  const start = async (pod: Pod, side: string, identity: string, ips: string): Promise<number> => {
+    const { LINKERD2_PROXY_POLICY_SVC_ADDR: policy = "", ...env } = await environment(
+      lab,
+      authority,
+      pod.namespace,
+      identity,
+      pod,
+      POD_PORTS,
+    );
+    return lab.startProxy(pod, argv, {
+      env: {
+        ...env,
+        ...(without.policy ? {} : { LINKERD2_PROXY_POLICY_SVC_ADDR: policy }),
+        LINKERD2_PROXY_INBOUND_IPS: ips,
+      },
+      log: log(side),
+    });
+  };
+  return {
+    client,
+    server,
+    service,
+    a: await start(client, "a", CLIENT_ID, client.ip),
+    b: await start(server, "b", SERVER_ID, `${server.ip},${pair.otherIp}`),
+    controlPlane,
+    logs: [log("a"), log("b"), `control-${client.namespace}.log`, `control-${server.namespace}.log`],
+  };
+}
+
+/** Fairlead with something left out. */
+export function fairleadWithout(name: string, kind: Kind, without: Without): System {
+  return {
+    name,
+    kinds: [kind],
+    version: fairlead.version,
+    start: (lab, authority, pair) => startChain(lab, authority, pair, kind, without),
+  };
+}
+
 export const fairlead: Fairlead = {
   name: "fairlead",
+  kinds: ["http1", "http2", "tcp"],
   version: () => (JSON.parse(run(["cat", join(root, "package.json")])) as { version: string }).version,
-  async start(lab, authority, { client, server, service }) {
-    await startControlPlane(lab, authority, client, server, service);
-    await startControlPlane(lab, authority, server, server, service);
-    const argv = proxyCommand(lab);
-    return {
-      client,
-      server,
-      service,
-      a: lab.startProxy(client, argv, {
-        env: await environment(lab, authority, "client-0", CLIENT_ID, client, POD_PORTS),
-        log: "fairlead-a.log",
-      }),
-      b: lab.startProxy(server, argv, {
-        env: await environment(lab, authority, "web-0", SERVER_ID, server, POD_PORTS),
-        log: "fairlead-b.log",
-      }),
-      logs: ["fairlead-a.log", "fairlead-b.log", `control-${client.namespace}.log`, `control-${server.namespace}.log`],
-    };
-  },
-  check(lab, { server }) {
-    const metrics = run(lab.command(server, lab.otherCore, ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:4191/metrics"]));
-    const lines = metrics.split("\n");
-    const has = (name: string, ...labels: string[]): boolean =>
-      lines.some((line) => line.startsWith(`${name}{`) && labels.every((label) => line.includes(label)));
-    if (!has("request_total", 'direction="inbound"', 'tls="true"', `client_id="${CLIENT_ID}"`))
+  start: (lab, authority, pair, kind) => startChain(lab, authority, pair, kind, {}),
+  check(lab, { client, server }, kind) {
+    const metrics = (pod: Pod): string[] =>
+      run(lab.command(pod, lab.otherCore, ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:4191/metrics"])).split("\n");
+    const has = (pod: Pod, name: string, ...labels: string[]): boolean =>
+      metrics(pod).some((line) => line.startsWith(`${name}{`) && labels.every((label) => line.includes(label)));
+    if (kind === "tcp")
+      return has(client, "tcp_open_total", 'peer="dst"', 'tls="true"', `server_id="${SERVER_ID}"`) &&
+        !has(client, "request_total", 'direction="outbound"')
+        ? null
+        : "no tcp_open_total of mutual TLS at proxy A, or requests were seen in bytes";
+    if (!has(server, "request_total", 'direction="inbound"', 'tls="true"', `client_id="${CLIENT_ID}"`))
       return "no request_total of mutual TLS at proxy B";
-    if (!has("inbound_http_authz_allow_total", 'srv_name="web"', 'saz_name="web-client"'))
+    if (!has(server, "inbound_http_authz_allow_total", 'srv_name="web"', 'saz_name="web-client"'))
       return "no inbound_http_authz_allow_total of the policy at proxy B";
     return null;
   },
   /** Idle proxies of other pods on the node: one namespace is enough, as nothing is redirected to them. */
   async fill(lab, authority, count) {
-    const { client: pod } = lab.pods("fill");
-    await startControlPlane(lab, authority, pod, pod, pod.ip);
-    const pids: number[] = [];
+    const pair = lab.pods("fill");
+    const pod = pair.client;
+    await startControlPlane(lab, authority, pod, pair);
     for (let i = 0; i < count; i++) {
       const at = (offset: number): string => `127.0.0.1:${20_000 + i * 4 + offset}`;
       const env = await environment(lab, authority, `fill-${i}`, CLIENT_ID, pod, {
@@ -162,13 +210,14 @@ export const fairlead: Fairlead = {
         control: at(2),
         admin: at(3),
       });
-      pids.push(lab.startProxy(pod, proxyCommand(lab), { env, log: `fairlead-fill-${i}.log` }));
+      lab.startProxy(pod, proxyCommand(lab), { env, log: `fairlead-fill-${i}.log` });
     }
-    return pids;
+    return pair;
   },
   async startTimes(lab, authority, repeats) {
-    const { client: pod } = lab.pods("start");
-    await startControlPlane(lab, authority, pod, pod, pod.ip);
+    const pair = lab.pods("start");
+    const pod = pair.client;
+    await startControlPlane(lab, authority, pod, pair);
     await Bun.sleep(1000);
     const env = await environment(lab, authority, "start", CLIENT_ID, pod, POD_PORTS);
     const argv = lab.command(pod, lab.proxyCore, [
@@ -188,6 +237,7 @@ export const fairlead: Fairlead = {
             .at(-1),
         ),
       );
+    await lab.remove([pair.client, pair.server]);
     return times.filter(Number.isFinite);
   },
 };

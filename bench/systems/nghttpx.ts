@@ -5,9 +5,11 @@ import { CIPHER, CLIENT_ID, SERVER_ID, type System } from "./system.ts";
 
 export const nghttpx: System = {
   name: "nghttpx-h2",
+  kinds: ["http1", "http2"],
   version: () => /nghttpx nghttp2\/(\S+)/.exec(run(["nghttpx", "--version"]))?.[1] ?? "?",
-  async start(lab, authority, { client, server, service }) {
-    const file = (name: string): string => join(lab.directory, name);
+  async start(lab, authority, { client, server, service }, kind) {
+    const own = (name: string): string => `${client.namespace}-${name}`;
+    const file = (name: string): string => join(lab.directory, own(name));
     const [a, b] = await Promise.all([authority.issue(CLIENT_ID), authority.issue(SERVER_ID)]);
     await Bun.write(file("ca.pem"), authority.pem);
     for (const [name, leaf] of [
@@ -41,23 +43,23 @@ export const nghttpx: System = {
           `--client-private-key-file=${file("nghttpx-a.key")}`,
           `--tls13-client-ciphers=${CIPHER}`,
         ],
-        { log: "nghttpx-a.log" },
+        { log: own("a.log") },
       ),
       b: lab.startProxy(
         server,
         [
           ...common,
           "--frontend=0.0.0.0,4143",
-          `--backend=${server.ip},8080`,
+          `--backend=${server.ip},8080${kind === "http2" ? ";;proto=h2" : ""}`,
           "--verify-client",
           `--verify-client-cacert=${file("ca.pem")}`,
           `--tls13-ciphers=${CIPHER}`,
           file("nghttpx-b.key"),
           file("nghttpx-b.crt"),
         ],
-        { log: "nghttpx-b.log" },
+        { log: own("b.log") },
       ),
-      logs: ["nghttpx-a.log", "nghttpx-b.log"],
+      logs: [own("a.log"), own("b.log")],
     };
   },
 };
