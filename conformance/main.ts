@@ -4,12 +4,13 @@
 //
 // Exit status 0 when nothing failed. The last line is `N passed, N failed[, N skipped]`.
 import { join, relative } from "node:path";
+import { grpc } from "./grpc/suite.ts";
 import { h2specd } from "./h2spec/client-suite.ts";
 import { h2spec } from "./h2spec/suite.ts";
 import { count, summary, withExceptions, writeReport } from "./report.ts";
 import type { CaseResult, Suite } from "./suite.ts";
 
-const SUITES: readonly Suite[] = [h2spec, h2specd];
+const SUITES: readonly Suite[] = [h2spec, h2specd, grpc];
 
 async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseResult[]> {
   await suite.prepare();

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { $ } from "bun";
 import { referencePath, writeReference } from "./reference.ts";
 
-const modules = ["api", "examples/emojivoto"];
+const modules = ["api", "examples/emojivoto", "conformance/grpc"];
 const root = new URL("..", import.meta.url).pathname;
 const path = `${root}node_modules/.bin:${process.env["PATH"]}`;
 for (const module of modules) {
@@ -14,7 +14,7 @@ for (const module of modules) {
 mkdirSync(dirname(referencePath), { recursive: true });
 writeReference();
 if (process.argv.includes("--verify")) {
-  const stale = await $`git status --porcelain -- api/gen examples/emojivoto/gen docs/reference`.cwd(root).text();
+  const stale = await $`git status --porcelain -- api/gen examples/emojivoto/gen conformance/grpc/gen docs/reference`.cwd(root).text();
   if (stale) {
     console.error(`generated files are stale; run: npm run generate\n${stale}`);
     process.exit(1);

@@ -1,12 +1,11 @@
 // The proxy's data plane in this process, with a control side of fakes; behind it an application that is the bare engine.
-import { createServer, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
 import { createCa } from "../../proxy/testing/certificates.ts";
 import { endpoint, FakeIdentity, profile } from "../../proxy/testing/fakes.ts";
 import { allowAll } from "../../proxy/testing/policies.ts";
 import { TestProxy } from "../../proxy/testing/proxies.ts";
 import type { Target } from "../suite.ts";
 import { engine } from "./engine.ts";
+import { relayTls } from "./relay.ts";
 
 /** Clear text to the inbound side, as from outside the mesh. */
 export async function inboundPlain(): Promise<Target> {
@@ -33,37 +32,20 @@ export async function inboundMeshTls(): Promise<Target> {
   proxy.inboundDst = { ip: "127.0.0.1", port: app.port };
   proxy.policy(app.port, allowAll());
   const client = await ca.issue("client.ns");
-  const sockets = new Set<Socket>();
-  const relay = createServer({ allowHalfOpen: true }, (plain) => {
-    const secure = connectTls({
-      host: "127.0.0.1",
-      port: proxy.inboundListener.port,
-      servername: "server.ns",
-      ca: ca.pem,
-      key: client.keyPem,
-      cert: client.certChainPem,
-    });
-    for (const socket of [plain, secure]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        sockets.delete(socket);
-        plain.destroy();
-        secure.destroy();
-      });
-    }
-    plain.pipe(secure).pipe(plain);
+  const relay = await relayTls({
+    port: 0,
+    to: proxy.inboundAddr,
+    servername: "server.ns",
+    ca: ca.pem,
+    key: client.keyPem,
+    cert: client.certChainPem,
   });
-  await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
-  const address = relay.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
   return {
     name: "proxy-inbound-tls",
     what: "mesh TLS to the proxy's inbound port",
-    port: address.port,
+    port: relay.port,
     async stop() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => relay.close(resolve));
+      await relay.stop();
       proxy.stop();
       await app.stop();
     },

@@ -1,6 +1,6 @@
 // A control plane out of one JSON file, for proxies that run as processes: `bun control-plane.ts FILE PORT` serves identity,
 // destination and policy in plain text on loopback. Messages stand in the file in protobuf's JSON; a change of the file is
-// sent to every watch.
+// sent to every watch. Says "listening", and "read" whenever it has read a change.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http2";
 import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
@@ -18,6 +18,8 @@ export type ControlPlaneFile = {
   readonly profiles: Record<string, JsonValue>;
   /** Update by path; absent = InvalidArgument. */
   readonly updates: Record<string, JsonValue>;
+  /** Update by path that a new watch begins with, where `updates` has what changed last. */
+  readonly current?: Record<string, JsonValue>;
   /** Server by port; absent = NotFound. */
   readonly servers: Record<string, JsonValue>;
 };
@@ -37,6 +39,7 @@ setInterval(() => {
     return;
   }
   text = now;
+  console.log("read");
   for (const wake of [...waiting]) wake();
 }, LOOK_MS);
 
@@ -46,8 +49,13 @@ async function* follow<T>(
   parse: (json: JsonValue) => T,
   absent: Code,
   signal: AbortSignal,
+  first?: JsonValue,
 ): AsyncGenerator<T> {
   let sent = "";
+  if (first !== undefined) {
+    sent = JSON.stringify(find());
+    yield parse(first);
+  }
   while (!signal.aborted) {
     const json = find();
     if (json === undefined) throw new ConnectError("not in the file", absent);
@@ -88,6 +96,7 @@ const routes = (router: ConnectRouter): void => {
         (json) => fromJson(UpdateSchema, json),
         Code.InvalidArgument,
         signal,
+        state.current?.[request.path],
       ),
     getProfile: (request, { signal }) =>
       follow(
