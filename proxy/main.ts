@@ -10,6 +10,7 @@ import { type Control, createControl } from "./control/index.ts";
 import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
+import { noObservers } from "./http/observe.ts";
 import { Certifier, loadKeyMaterial } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
 import { Inbound } from "./inbound/index.ts";
@@ -63,6 +64,7 @@ async function run(config: Config, log: Log): Promise<number> {
   const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs });
   telemetry.groupControl(controlFamilies);
   const drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
+  const observers = noObservers();
   const stop = shutdownSignal();
 
   // Identity: the key stays, the certificate is renewed; connections take the newest one.
@@ -90,6 +92,7 @@ async function run(config: Config, log: Log): Promise<number> {
     drains: drains.outbound,
     discovery: control.discovery,
     telemetry: telemetry.outbound,
+    observers,
     dial: { ...dialing(config.outbound), refusePort: null, refuseLoopback: true },
     settings: { ...config.outbound, ...shared, ingress: config.ingress, localIps: config.inbound.allowedIps ?? new Set() },
     originalDst,
@@ -104,6 +107,7 @@ async function run(config: Config, log: Log): Promise<number> {
     policies: control.policies,
     discovery: control.discovery,
     telemetry: telemetry.inbound,
+    observers,
     gateway: new OutboundGateway({
       named: outbound.named,
       localId: certifier?.localName ?? null,

@@ -1,6 +1,14 @@
 // One try of an exchange at one endpoint: the endpoint's side of it, its load and its metrics.
 import type { Balanced } from "#balance";
-import { type ClientStream, ErrorCode, type Fields, type ResponseHead, type ResponseIncoming, type StreamError } from "#http";
+import {
+  type ClientStream,
+  ErrorCode,
+  type Fields,
+  type RequestHead,
+  type ResponseHead,
+  type ResponseIncoming,
+  type StreamError,
+} from "#http";
 import type { ProxyError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { Meter, type ResponseScope } from "./meter.ts";
@@ -54,6 +62,11 @@ export class Attempt implements ResponseIncoming {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  /** What is sent to the endpoint, in the version of the application. */
+  get request(): RequestHead {
+    return this.exchange.request.head;
   }
 
   // --- the endpoint's side ---

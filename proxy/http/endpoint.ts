@@ -10,7 +10,9 @@ import type { Exchange } from "./exchange.ts";
 import { type Http1Connection, Http1Pool } from "./http1-pool.ts";
 import { type Dial, type Http2Connection, Http2Link } from "./http2-link.ts";
 import type { ResponseScope } from "./meter.ts";
+import type { ObservedEndpoint } from "./observe.ts";
 import type { ResponsePlans } from "./plans.ts";
+import type { ResponsePlan } from "./response.ts";
 import { type SentOptions, sentHead } from "./sent.ts";
 
 export type HttpEndpointOptions = {
@@ -27,6 +29,7 @@ export type HttpEndpointOptions = {
   readonly defaultAuthority: string;
   readonly plans: ResponsePlans;
   readonly scope: ResponseScope;
+  readonly observed: ObservedEndpoint;
   readonly poolIdleMs: number;
   readonly maxIdle: number;
   /** The HTTP/2 connection came, went, or has room again. */
@@ -108,8 +111,7 @@ export class HttpEndpoint implements AttemptEndpoint {
 
   /** A request that waited for the connection meets its failure. */
   refuse(exchange: Exchange, error: ConnectError): void {
-    const attempt = new Attempt(exchange, this, this.#options.scope, this.#options.plans.http1);
-    exchange.attempt = attempt;
+    const attempt = this.#attempt(exchange, this.#options.plans.http1);
     attempt.dialFailed(connectError(error));
   }
 
@@ -119,10 +121,9 @@ export class HttpEndpoint implements AttemptEndpoint {
   }
 
   #sendLinked(exchange: Exchange, http2: boolean): void {
-    const { plans, scope } = this.#options;
+    const { plans } = this.#options;
     const connection = this.link.ready;
-    const attempt = new Attempt(exchange, this, scope, http2 ? plans.http2 : plans.upgraded);
-    exchange.attempt = attempt;
+    const attempt = this.#attempt(exchange, http2 ? plans.http2 : plans.upgraded);
     if (connection === null) {
       attempt.dialFailed(connectError({ kind: "io", message: "no connection to the endpoint" }));
       return;
@@ -131,11 +132,10 @@ export class HttpEndpoint implements AttemptEndpoint {
   }
 
   #sendHttp1(exchange: Exchange): void {
-    const { plans, scope, dial } = this.#options;
+    const { plans, dial } = this.#options;
     const { request } = exchange;
-    const attempt = new Attempt(exchange, this, scope, request.downgraded ? plans.downgraded : plans.http1);
+    const attempt = this.#attempt(exchange, request.downgraded ? plans.downgraded : plans.http1);
     attempt.http1 = true;
-    exchange.attempt = attempt;
     const bucket = request.poolKey === null ? null : this.#pool.bucket(request.poolKey, request.head.form === "absolute");
     const idle = bucket === null ? null : this.#pool.take(bucket);
     if (idle !== null) {
@@ -155,11 +155,19 @@ export class HttpEndpoint implements AttemptEndpoint {
     );
   }
 
+  #attempt(exchange: Exchange, plan: ResponsePlan): Attempt {
+    const { scope, observed } = this.#options;
+    const { attempts } = observed.observers;
+    const attempt = attempts === null ? new Attempt(exchange, this, scope, plan) : attempts.attempt(exchange, this, scope, plan, observed);
+    exchange.attempt = attempt;
+    return attempt;
+  }
+
   #start(attempt: Attempt, connection: Http1Connection | Http2Connection, options: SentOptions): void {
     const { exchange } = attempt;
     attempt.source = connection;
     attempt.sentEnd = exchange.bodyless;
-    attempt.stream = connection.engine.request(sentHead(exchange.request.head, options), attempt.sentEnd, attempt);
+    attempt.stream = connection.engine.request(sentHead(attempt.request, options), attempt.sentEnd, attempt);
     exchange.feed(attempt);
   }
 }

@@ -3,12 +3,14 @@ import type { Fields } from "#http";
 import type { RetryBudget } from "#retry";
 import { Timer } from "#stack";
 import type { Runtime } from "../runtime.ts";
+import type { Labels } from "../telemetry.ts";
 import { type ProxyError, responseTimeout } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { Meter, type ResponseClasses, type ResponseScope } from "./meter.ts";
 
 /** A route as the data plane runs it; made once per profile and route. */
 export type RouteTarget = {
+  readonly labels: Labels;
   readonly scope: ResponseScope;
   /** Counters per attempt; null inbound. */
   readonly actual: ResponseScope | null;

@@ -11,6 +11,7 @@ import { createServerEngine, type HttpEngines } from "./engines.ts";
 import type { ProxyError } from "./errors.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { Http1Connection } from "./http1-pool.ts";
+import type { RequestTracer } from "./observe.ts";
 import type { DerivedRequest } from "./request.ts";
 
 /** What a stack does with the requests of a connection. One object may serve many connections. */
@@ -33,6 +34,8 @@ export type HttpServerOptions = {
   readonly initial: Uint8Array | null;
   readonly service: HttpService;
   readonly drains: DrainRegistry;
+  /** Null: requests are not traced. */
+  readonly tracer: RequestTracer | null;
   /** Called once, when the connection is gone (a tunnel included). */
   readonly onClose: () => void;
   /** What the service knows of this connection: its target, policy, client … */
@@ -44,6 +47,7 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   readonly context: object;
   readonly #service: HttpService;
   readonly #drains: DrainRegistry;
+  readonly #tracer: RequestTracer | null;
   readonly #onClose: () => void;
   readonly #headTimeoutMs: number;
   #headTimer: Timer | null = null;
@@ -54,6 +58,7 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.context = options.context;
     this.#service = options.service;
     this.#drains = options.drains;
+    this.#tracer = options.tracer;
     this.#onClose = options.onClose;
     this.#headTimeoutMs = options.engines.headTimeoutMs;
     this.engine = createServerEngine(options.engines, options.version, this, this);
@@ -79,6 +84,11 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): Incoming {
+    const traced = this.#tracer === null ? null : this.#tracer.begin(stream, head);
+    return traced === null ? this.#serve(stream, head, end) : this.#serve(traced.stream, traced.head, end);
+  }
+
+  #serve(stream: ServerStream, head: RequestHead, end: boolean): Incoming {
     const exchange = new Exchange(this, stream, this.#service.derive(this, head), end);
     this.#service.serve(this, exchange);
     return exchange;

@@ -95,6 +95,7 @@ export class Admin {
             initial: bytes,
             service: this.#http,
             drains,
+            tracer: null,
             onClose() {},
             context: client,
           });

@@ -5,6 +5,7 @@ import type { Backoff } from "#stack";
 import type { Discovery, PolicyStore } from "../contracts.ts";
 import type { DrainRegistry } from "../drain.ts";
 import type { HttpEngines } from "../http/engines.ts";
+import type { Observers } from "../http/observe.ts";
 import type { ResponsePlans } from "../http/plans.ts";
 import type { Runtime } from "../runtime.ts";
 import type { DialContext } from "../tcp/dial.ts";
@@ -41,6 +42,7 @@ export type InboundContext = {
   readonly discovery: Discovery;
   readonly dial: DialContext;
   readonly telemetry: InboundTelemetry;
+  readonly observers: Observers;
   readonly drains: DrainRegistry;
   readonly plans: ResponsePlans;
   readonly gateway: Gateway;

@@ -145,8 +145,9 @@ export class DirectConnections {
   }
 
   #serve(connection: Connection, version: "http1" | "http2", initial: Uint8Array | null, service: HttpService, context: object): void {
-    const { runtime, engines, drains } = this.#context;
-    new HttpServerConnection({ runtime, engines, connection, version, initial, service, drains, onClose() {}, context });
+    const { runtime, engines, drains, observers } = this.#context;
+    const tracer = observers.tracers?.inbound ?? null;
+    new HttpServerConnection({ runtime, engines, connection, version, initial, service, drains, tracer, onClose() {}, context });
   }
 }
 
@@ -171,7 +172,7 @@ class HeaderReader implements ConnectionHandler {
 
   onData(chunk: Uint8Array): void {
     if (this.#done) return;
-    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
     const decoded = decodeTransportHeader(this.#bytes);
     if (decoded.kind === "need-more") return;
     if (decoded.kind === "invalid") this.#invalid(decoded.reason);

@@ -212,7 +212,7 @@ function application(
   labels: InboundTarget & { readonly authorizationName: string },
   name: NameAddr | null,
 ): InboundTargetStack {
-  const { settings, telemetry, runtime, engines } = context;
+  const { settings, telemetry, observers, runtime, engines } = context;
   const target = { addr: client.dst, serverName: null, header: null, tls: { kind: "none", reason: "loopback" } } as const;
   const transport = telemetry.connect();
   return new SingleEndpoint({
@@ -226,6 +226,17 @@ function application(
     defaultAuthority: formatSocketAddr(client.dst),
     plans: context.plans,
     scope: telemetry.endpoint({ ...labels, authority: name === null ? null : authorityOf(name) }),
+    observed: {
+      observers,
+      direction: "inbound",
+      addr: client.dst,
+      labels: [
+        ["srv_name", labels.serverName],
+        ["saz_name", labels.authorizationName],
+      ],
+      tls: target.tls,
+      clientTls: labels.tls,
+    },
     poolIdleMs: settings.poolIdleMs,
     maxIdle: settings.maxIdleConnections,
     layer: "HTTP Logical",

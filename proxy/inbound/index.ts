@@ -109,7 +109,7 @@ export class Inbound {
   }
 
   #serve(client: InboundClient, connection: Connection, version: "http1" | "http2", initial: Uint8Array | null): void {
-    const { runtime, engines, drains } = this.context;
+    const { runtime, engines, drains, observers } = this.context;
     new HttpServerConnection({
       runtime,
       engines,
@@ -118,6 +118,7 @@ export class Inbound {
       initial,
       service: this.#http,
       drains,
+      tracer: observers.tracers?.inbound ?? null,
       onClose() {},
       context: client,
     });

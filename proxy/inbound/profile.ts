@@ -81,6 +81,7 @@ export class InboundProfile implements Waiting {
     let target = this.#targets.get(route);
     if (target === undefined) {
       target = {
+        labels: route.labels,
         scope: this.#context.telemetry.route(this.#dst, route.labels),
         actual: null,
         classes: route.classes,

@@ -3,6 +3,7 @@ import type { Backoff, IdleCache } from "#stack";
 import type { Discovery } from "../contracts.ts";
 import type { DrainRegistry } from "../drain.ts";
 import type { HttpEngines } from "../http/engines.ts";
+import type { Observers } from "../http/observe.ts";
 import type { ResponsePlans } from "../http/plans.ts";
 import type { Runtime } from "../runtime.ts";
 import type { DialContext } from "../tcp/dial.ts";
@@ -32,6 +33,7 @@ export type OutboundContext = {
   readonly discovery: Discovery;
   readonly dial: DialContext;
   readonly telemetry: OutboundTelemetry;
+  readonly observers: Observers;
   readonly drains: DrainRegistry;
   readonly resolutions: IdleCache<Resolution>;
   /** Responses of mesh peers and of others. */

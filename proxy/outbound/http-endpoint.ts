@@ -13,6 +13,9 @@ export type EndpointRole = {
   readonly plainReason?: Extract<ClientTls, { kind: "none" }>["reason"];
 };
 
+/** Clients of the outbound side are on this machine. */
+const LOOPBACK = { kind: "none", reason: "loopback" } as const;
+
 /** A bare address: no metadata. */
 export function bareEndpoint(addr: Endpoint["addr"]): Endpoint {
   return { addr, labels: [], identity: null, h2: false, opaqueTransportPort: null, authorityOverride: null };
@@ -40,6 +43,14 @@ export function httpEndpointOptions(
     defaultAuthority: role.authority ?? formatSocketAddr(endpoint.addr),
     plans: target.serverName === null ? context.plans.plain : context.plans.meshed,
     scope: telemetry.endpoint(labels),
+    observed: {
+      observers: context.observers,
+      direction: "outbound",
+      addr: endpoint.addr,
+      labels: endpoint.labels,
+      tls: target.tls,
+      clientTls: LOOPBACK,
+    },
     poolIdleMs: settings.cacheIdleMs,
     maxIdle: settings.maxIdleConnections,
   };

@@ -5,6 +5,7 @@ import { IdleCache } from "#stack";
 import type { Discovery } from "../contracts.ts";
 import type { DrainRegistry } from "../drain.ts";
 import type { HttpEngines } from "../http/engines.ts";
+import type { Observers } from "../http/observe.ts";
 import { responsePlans } from "../http/plans.ts";
 import type { Runtime } from "../runtime.ts";
 import type { DialContext } from "../tcp/dial.ts";
@@ -26,6 +27,7 @@ export type OutboundOptions = {
   readonly discovery: Discovery;
   readonly dial: DialContext;
   readonly telemetry: OutboundTelemetry;
+  readonly observers: Observers;
   readonly drains: DrainRegistry;
   /** Where a connection was bound for; null: not redirected. */
   readonly originalDst: (connection: Connection) => SocketAddr | null;

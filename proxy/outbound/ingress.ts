@@ -36,7 +36,7 @@ export class IngressTarget {
 
   /** Serves an accepted connection; `done` is called once when it is over. */
   serve(connection: Connection, done: () => void): void {
-    const { runtime, engines, drains, settings, telemetry } = this.#context;
+    const { runtime, engines, drains, settings, telemetry, observers } = this.#context;
     detectHttpOn({
       runtime,
       connection,
@@ -53,6 +53,7 @@ export class IngressTarget {
             initial,
             service: this.#service,
             drains,
+            tracer: observers.tracers?.outbound ?? null,
             onClose: done,
             context: this.#route,
           });

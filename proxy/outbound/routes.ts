@@ -35,6 +35,7 @@ export class Routes {
     let target = this.#targets.get(route);
     if (target === undefined) {
       target = {
+        labels: route.labels,
         scope: this.#telemetry.route(this.#dst, route.labels),
         actual: this.#telemetry.routeActual(this.#dst, route.labels),
         classes: route.classes,

@@ -155,7 +155,7 @@ export class OutboundTarget {
       this.#tcp(connection, way, null, done);
       return;
     }
-    const { runtime, engines, drains, settings, log } = this.#context;
+    const { runtime, engines, drains, settings, log, observers } = this.#context;
     detectHttpOn({
       runtime,
       connection,
@@ -174,6 +174,7 @@ export class OutboundTarget {
             initial,
             service: this.#service,
             drains,
+            tracer: observers.tracers?.outbound ?? null,
             onClose: done,
             context: way.http,
           });

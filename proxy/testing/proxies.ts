@@ -6,6 +6,7 @@ import type { AdminHandler } from "../contracts.ts";
 import { DrainRegistry } from "../drain.ts";
 import { OutboundGateway } from "../gateway/index.ts";
 import { createEngines } from "../http/engines.ts";
+import { noObservers, type Observers } from "../http/observe.ts";
 import { Admin } from "../inbound/admin.ts";
 import { Inbound, type InboundSettings } from "../inbound/index.ts";
 import { Outbound, type OutboundSettings } from "../outbound/index.ts";
@@ -36,6 +37,8 @@ export type TestProxyOptions = {
   /** Instead of the ledger. */
   readonly telemetry?: Telemetry;
   readonly headTimeoutMs?: number;
+  /** Default: nobody looks. */
+  readonly observers?: Observers;
 };
 
 const BACKOFF = { minMs: 20, maxMs: 50, jitter: 0 };
@@ -68,6 +71,7 @@ export class TestProxy {
     });
     const tls =
       options.identity === null ? null : new TlsStore({ identity: options.identity, onError: (message) => console.error(message) });
+    const observers = options.observers ?? noObservers();
     const common = {
       detectTimeoutMs: 2000,
       queueCapacity: 10_000,
@@ -91,6 +95,7 @@ export class TestProxy {
       engines,
       discovery,
       drains,
+      observers,
       log,
       dial,
       settings: {
@@ -118,6 +123,7 @@ export class TestProxy {
       policies,
       discovery,
       drains,
+      observers,
       log,
       dial: { ...dial, refusePort: port },
       gateway: new OutboundGateway({
