@@ -52,13 +52,13 @@ export class Authority {
     };
   }
 
-  /** The leaf for a certificate signing request in DER, itself in DER. */
-  async sign(name: string, csr: Uint8Array): Promise<Uint8Array> {
+  /** The leaf for a certificate signing request in DER, itself in DER; valid as long as the root unless it is said. */
+  async sign(name: string, csr: Uint8Array, notAfter: Date = this.#notAfter): Promise<Uint8Array> {
     const request = new x509.Pkcs10CertificateRequest(new Uint8Array(csr));
-    return new Uint8Array((await this.#certify(name, request.publicKey)).rawData);
+    return new Uint8Array((await this.#certify(name, request.publicKey, notAfter)).rawData);
   }
 
-  #certify(name: string, publicKey: x509.PublicKeyType): Promise<x509.X509Certificate> {
+  #certify(name: string, publicKey: x509.PublicKeyType, notAfter: Date = this.#notAfter): Promise<x509.X509Certificate> {
     return x509.X509CertificateGenerator.create({
       serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(8)))
         .toString("hex")
@@ -66,7 +66,7 @@ export class Authority {
       subject: `CN=${name}`,
       issuer: this.#root.subject,
       notBefore: this.#notBefore,
-      notAfter: this.#notAfter,
+      notAfter,
       signingAlgorithm: ALGORITHM,
       publicKey,
       signingKey: this.#keys.privateKey,

@@ -97,6 +97,19 @@ export class Lab {
     return child.pid;
   }
 
+  /** Starts a program that is talked to by its standard input and output; its errors come through. */
+  talk(pod: Pod, core: number, argv: readonly string[], uid = 0): Subprocess<"pipe", "pipe", "inherit"> {
+    const child = Bun.spawn(this.command(pod, core, argv, uid), {
+      cwd: this.directory,
+      env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    this.#processes.set(child, pod.namespace);
+    return child;
+  }
+
   startProxy(pod: Pod, argv: readonly string[], options: { env?: Record<string, string>; log: string }): number {
     return this.start(pod, this.proxyCore, argv, { ...options, uid: PROXY_UID });
   }

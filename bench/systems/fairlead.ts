@@ -11,7 +11,7 @@ import { type Lab, type Pair, type Pod, PROXY_UID } from "../lab.ts";
 import { root, run } from "../tools.ts";
 import { type Chain, CLIENT_ID, type Kind, SERVER_ID, type System } from "./system.ts";
 
-const CONTROL_PORT = 8086;
+export const CONTROL_PORT = 8086;
 const SERVICE = "web.bench.svc.cluster.local";
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
@@ -19,26 +19,23 @@ export function fairleadExists(): boolean {
   return existsSync(join(root, "proxy", "main.ts"));
 }
 
-/** How the proxy is run: the executable, or from source when it does not compile. */
-let command: readonly string[] | null = null;
+/** How the proxy is run: the executable of this checkout's sources, compiled into the lab's directory. */
+const commands = new WeakMap<Lab, readonly string[]>();
 
-function proxyCommand(lab: Lab): readonly string[] {
-  if (command !== null) return command;
-  try {
-    // Out of the checkout: its folders may be closed to the proxies' user.
-    command = [compile("fairlead", lab.directory), "proxy"];
-  } catch (error) {
-    console.error(`fairlead: runs from source, as it does not compile: ${(error as Error).message.split("\n")[0]}`);
-    command = [process.execPath, join(root, "main.ts"), "proxy"];
-  }
+export function proxyCommand(lab: Lab): readonly string[] {
+  const known = commands.get(lab);
+  if (known !== undefined) return known;
+  // Out of the checkout: its folders may be closed to the proxies' user.
+  const command = [compile("fairlead", lab.directory), "proxy"];
+  commands.set(lab, command);
   return command;
 }
 
 type Ports = { readonly outbound: string; readonly inbound: string; readonly control: string; readonly admin: string };
-const POD_PORTS: Ports = { outbound: "127.0.0.1:4140", inbound: "0.0.0.0:4143", control: "0.0.0.0:4190", admin: "0.0.0.0:4191" };
+export const POD_PORTS: Ports = { outbound: "127.0.0.1:4140", inbound: "0.0.0.0:4143", control: "0.0.0.0:4190", admin: "0.0.0.0:4191" };
 
 /** The proxy's environment, as the injector sets it, and its files. */
-async function environment(
+export async function environment(
   lab: Lab,
   authority: Authority,
   name: string,
