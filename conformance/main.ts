@@ -8,9 +8,10 @@ import { grpc } from "./grpc/suite.ts";
 import { h2specd } from "./h2spec/client-suite.ts";
 import { h2spec } from "./h2spec/suite.ts";
 import { count, summary, withExceptions, writeReport } from "./report.ts";
+import { smuggling } from "./smuggling/suite.ts";
 import type { CaseResult, Suite } from "./suite.ts";
 
-const SUITES: readonly Suite[] = [h2spec, h2specd, grpc];
+const SUITES: readonly Suite[] = [h2spec, h2specd, grpc, smuggling];
 
 async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseResult[]> {
   await suite.prepare();
@@ -31,7 +32,7 @@ async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseRe
   }
   // A part of the targets is no result to keep.
   if (only.size === 0) {
-    const path = writeReport(join(import.meta.dir, "results"), suite, what, results);
+    const path = writeReport(join(import.meta.dir, "results"), suite, what, results, await suite.notes?.());
     console.log(`written: ${relative(process.cwd(), path)}`);
   }
   return results;

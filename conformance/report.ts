@@ -23,8 +23,14 @@ export function withExceptions(suite: Suite, results: readonly CaseResult[]): Ca
   });
 }
 
-/** Writes results/<suite>.md: a row a target, and every case that did not pass. */
-export function writeReport(directory: string, suite: Suite, targets: ReadonlyMap<string, string>, results: readonly CaseResult[]): string {
+/** Writes results/<suite>.md: a row a target, every case that did not pass, and the suite's own notes. */
+export function writeReport(
+  directory: string,
+  suite: Suite,
+  targets: ReadonlyMap<string, string>,
+  results: readonly CaseResult[],
+  notes: readonly string[] = [],
+): string {
   const lines = [
     `# ${suite.name}`,
     "",
@@ -44,6 +50,7 @@ export function writeReport(directory: string, suite: Suite, targets: ReadonlyMa
       lines.push(`- **${result.target}**, ${result.case}: ${result.outcome}. ${result.detail.replaceAll(/\s+/g, " ").trim()}`);
     }
   }
+  if (notes.length > 0) lines.push("", ...notes);
   mkdirSync(directory, { recursive: true });
   const path = join(directory, `${suite.name}.md`);
   writeFileSync(path, `${lines.join("\n")}\n`);

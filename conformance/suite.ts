@@ -34,6 +34,8 @@ export type Suite = {
   run(target: Target): Promise<CaseResult[]>;
   /** Known deviations: target, case, and the reason why the target is right all the same. */
   readonly exceptions: readonly Exception[];
+  /** More for the result file, in Markdown, once all targets have run. */
+  notes?(): Promise<readonly string[]>;
 };
 
 export type Exception = { readonly target: string; readonly case: string; readonly reason: string };
