@@ -682,10 +682,13 @@ export abstract class Connection implements Engine, FrameSink {
 
   // --- windows ---
 
-  /** Bytes of the connection's window that the peer may have again: told at half of it. */
+  /**
+   * Bytes of the connection's window that the peer may have again. Told when they are as many as the peer has left: at half of the
+   * window, and earlier when streams that nobody reads hold a part of it, so that those cannot stop the others.
+   */
   #credit(bytes: number): void {
     this.#unannounced += bytes;
-    if (this.#unannounced * 2 < this.#connectionWindow || this.dead) return;
+    if (this.#unannounced < this.#receiveWindow || this.#unannounced === 0 || this.dead) return;
     writeWindowUpdate(this.out, 0, this.#unannounced);
     this.#receiveWindow += this.#unannounced;
     this.#unannounced = 0;
