@@ -1,5 +1,7 @@
 // Two network namespaces joined by a link, each with the mesh's redirect rules: a pod each, as far as a proxy can tell.
+import { dlopen, FFIType } from "bun:ffi";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 
 export const PROXY_UID = 2102;
 
@@ -7,6 +9,31 @@ function run(command: string, ...args: string[]): void {
   const { status, stderr, error } = spawnSync(command, args, { encoding: "utf8" });
   if (error) throw error;
   if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr.trim()}`);
+}
+
+/** <linux/sched.h> */
+const CLONE_NEWNET = 0x40000000;
+
+/** Runs a function with this thread in another network namespace: a socket stays where it was made. */
+function inNamespace<T>(namespace: string, make: () => T): T {
+  const libc = dlopen("libc.so.6", { setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
+  const home = openSync("/proc/thread-self/ns/net", "r");
+  const there = openSync(`/run/netns/${namespace}`, "r");
+  const enter = (fd: number): void => {
+    if (libc.symbols.setns(fd, CLONE_NEWNET) !== 0) throw new Error(`cannot enter or leave the network namespace ${namespace}`);
+  };
+  try {
+    enter(there);
+    try {
+      return make();
+    } finally {
+      enter(home);
+    }
+  } finally {
+    closeSync(home);
+    closeSync(there);
+    libc.close();
+  }
 }
 
 export class Pod {
@@ -21,6 +48,11 @@ export class Pod {
 
   run(command: string, ...args: string[]): void {
     run("ip", "netns", "exec", this.namespace, command, ...args);
+  }
+
+  /** Makes a socket in this pod, from this process. `make` must make it before it returns, as Bun.connect and Bun.listen do. */
+  within<T>(make: () => T): T {
+    return inNamespace(this.namespace, make);
   }
 
   /** Runs a program to its end. */
@@ -38,15 +70,23 @@ export class Pod {
     return { status, stdout, stderr };
   }
 
-  /** Starts a program that stays. `uid`: whose it is. */
-  start(command: string[], options: { env?: Record<string, string>; uid?: number; stdout?: (text: string) => void } = {}): ChildProcess {
+  /**
+   * Starts a program that stays. `uid`: whose it is. `stdout`: told what it says; a file descriptor: its standard output;
+   * "unread": a pipe that nobody reads.
+   */
+  start(
+    command: string[],
+    options: { env?: Record<string, string>; uid?: number; stdout?: ((text: string) => void) | number | "unread" } = {},
+  ): ChildProcess {
+    const { stdout } = options;
     const user =
       options.uid === undefined ? [] : ["setpriv", "--reuid", String(options.uid), "--regid", String(options.uid), "--clear-groups"];
     const child = spawn("ip", ["netns", "exec", this.namespace, ...user, ...command], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", typeof stdout === "number" ? stdout : "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "", ...options.env },
     });
-    child.stdout.on("data", (chunk: Buffer) => options.stdout?.(chunk.toString()));
+    if (typeof stdout === "function") child.stdout?.on("data", (chunk: Buffer) => stdout(chunk.toString()));
+    else if (stdout === undefined) child.stdout?.resume();
     this.#children.push(child);
     return child;
   }
@@ -67,6 +107,30 @@ export class Pod {
 }
 
 export type Pods = { readonly a: Pod; readonly b: Pod; remove(): void };
+
+/** A pod without a proxy that reaches `to` over a link of its own, and nobody else. It dials `to.ip` as anybody would. */
+export function createOutsider(tag: string, to: Pod): { readonly pod: Pod; readonly gateway: string; remove(): void } {
+  const pod = new Pod(`proxytest-${tag}-o`, "10.199.8.2");
+  const gateway = "10.199.8.3";
+  const remove = (): void => {
+    pod.kill();
+    spawnSync("ip", ["netns", "delete", pod.namespace]);
+  };
+  try {
+    run("ip", "netns", "add", pod.namespace);
+    run("ip", "link", "add", "eth0", "netns", pod.namespace, "type", "veth", "peer", "name", "eth1", "netns", to.namespace);
+    pod.run("ip", "link", "set", "lo", "up");
+    pod.run("ip", "addr", "add", `${pod.ip}/24`, "dev", "eth0");
+    pod.run("ip", "link", "set", "eth0", "up");
+    to.run("ip", "addr", "add", `${gateway}/24`, "dev", "eth1");
+    to.run("ip", "link", "set", "eth1", "up");
+    pod.run("ip", "route", "add", "default", "via", gateway);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { pod, gateway, remove };
+}
 
 /** @param tag unique on this machine, at most 8 characters */
 export function createPods(tag: string): Pods {
