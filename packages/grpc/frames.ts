@@ -24,9 +24,10 @@ export class FrameReader {
     this.#maxBytes = maxBytes;
   }
 
+  /** Keeps a copy of `chunk`. */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
+    this.#chunks.push(new Uint8Array(chunk));
     this.#bytes += chunk.length;
   }
 

@@ -63,7 +63,7 @@ export class BlockCache<T> {
       this.#seen[slot] = mark;
       return;
     }
-    this.#insert(hash, new Entry(bytes.slice(start, end), generation, value));
+    this.#insert(hash, new Entry(new Uint8Array(bytes.subarray(start, end)), generation, value));
   }
 
   #insert(hash: number, entry: Entry<T>): void {

@@ -10,6 +10,10 @@
 // number of bytes for HTTP/1, where the socket is paused) until `consume` says that they have been passed on. Bytes given to
 // `write` are held by the engine until `onWritten` says that they went into output; a pipe is therefore
 //   onData(chunk, end) → other.write(chunk, end)        onWritten(n) → other.consume(n)
+//
+// Bytes belong to whoever made them. What is passed to `receive`, `onData` and `write` is valid during the call: who keeps it
+// copies it. What `output` returns is valid until the engine is called again. So read buffers can be freed and output buffers
+// used again at once.
 import type { Fields, RequestHead, ResponseHead } from "./head.ts";
 
 /** HTTP/2 error codes, RFC 9113 §7. */
@@ -46,11 +50,11 @@ export type StreamError =
 
 /** Callbacks for the message that arrives on a stream. Nothing follows an `end` of true, `onTrailers` or `onReset`, except `onWritten`/`onReset` of the other direction. */
 export interface Incoming {
-  /** `chunk` is a view that may be kept; it may be empty only with `end`. */
+  /** `chunk` is valid during the call; it may be empty only with `end`. */
   onData(chunk: Uint8Array, end: boolean): void;
   /** The message ends with trailers. */
   onTrailers(fields: Fields): void;
-  /** `bytes` of what was given to `write` are in output: the source may be credited. */
+  /** `bytes` of what was given to `write` are in output: the source may be credited. May be called within `write`. */
   onWritten(bytes: number): void;
   /** The stream is over in both directions. Never called after both messages ended, nor after a call to `reset`. */
   onReset(error: StreamError): void;
@@ -65,7 +69,7 @@ export interface ResponseIncoming extends Incoming {
 
 /** What can be sent on a stream. Calls on a stream that is over do nothing. */
 export interface Outgoing {
-  /** The engine keeps `chunk` until it is in output; it must not be changed. May be empty only with `end`. */
+  /** `chunk` is copied. May be empty only with `end`. */
   write(chunk: Uint8Array, end: boolean): void;
   /** Ends the message. On HTTP/1 trailers are sent only on chunked messages, else dropped (RFC 9112 §7.1.2). */
   trailers(fields: Fields): void;
@@ -116,7 +120,7 @@ export interface EngineHost {
 
 /** A protocol engine on one connection. */
 export interface Engine {
-  /** Bytes of the peer. */
+  /** Bytes of the peer, valid during the call. */
   receive(chunk: Uint8Array): void;
   /** The peer's half of the connection is over. */
   receiveEnd(): void;
@@ -124,7 +128,8 @@ export interface Engine {
   receiveClose(errno: string): void;
   /**
    * Bytes for one write, null when there are none; at most about {@link OUTPUT_BYTES}, so that a socket which refuses them
-   * bounds what is held. Called again until null, or until the socket refuses and then when it drains.
+   * bounds what is held. Valid until the engine is called again. Called until null, or until the socket refuses and then
+   * when it drains.
    */
   output(): Uint8Array | null;
   /** Streams in progress. */

@@ -37,4 +37,5 @@ export {
   upgradeRequest,
   upgradeResponse,
 } from "./orig-proto.ts";
+export { OutputBuffer, OutputPool } from "./output-buffer.ts";
 export { reasonPhrase } from "./reason.ts";

@@ -84,16 +84,6 @@ describe("requests on the wire", () => {
     }
   });
 
-  test("a head without content is sent as it is kept", () => {
-    const head = get();
-    const client = new TestClient();
-    client.engine.request(head, true, new SeenResponse());
-    const first = client.engine.output();
-    client.receive("HTTP/1.1 204 x\r\n\r\n");
-    client.engine.request(head, true, new SeenResponse());
-    expect(client.engine.output()).toBe(first as Uint8Array);
-  });
-
   test.each([
     ["CR LF in a value", get({ fields: [...HOST, "x", "a\r\nb: c"] })],
     ["NUL in a value", get({ fields: [...HOST, "x", "\0"] })],

@@ -3,7 +3,16 @@
 //   reading:  IDLE ──► HEAD ──► LENGTH | CHUNKED | CLOSE ──► WAIT ──► IDLE   (WAIT: the response is complete, the request is not)
 //                       │ ▲ └─► RAW                                           (101, or 2xx to CONNECT: taken over by the owner)
 //                       └─┘ 1xx               any ──► CLOSED
-import type { ClientEngine, ClientStream, EngineHost, Fields, RequestHead, ResponseIncoming, StreamError } from "#http";
+import {
+  type ClientEngine,
+  type ClientStream,
+  type EngineHost,
+  type Fields,
+  OutputPool,
+  type RequestHead,
+  type ResponseIncoming,
+  type StreamError,
+} from "#http";
 import { Accumulator, EMPTY } from "./accumulator.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { ChunkedDecoder } from "./chunked.ts";
@@ -19,6 +28,8 @@ const Read = { IDLE: 0, HEAD: 1, LENGTH: 2, CHUNKED: 3, CLOSE: 4, WAIT: 5, RAW: 
 
 export type Http1ClientOptions = {
   readonly host: EngineHost;
+  /** Large output buffers, shared by the engines of a process. Default: one per connection. */
+  readonly pool?: OutputPool;
   /** Shared by all client engines. */
   readonly cache: HeadCache<ParsedResponse>;
 };
@@ -26,7 +37,7 @@ export type Http1ClientOptions = {
 export class Http1Client implements ClientEngine {
   onStateChange: (() => void) | null = null;
   readonly #host: EngineHost;
-  readonly #out = new OutputQueue();
+  readonly #out: OutputQueue;
   readonly #heads: HeadReader<ParsedResponse>;
   readonly #input = new Accumulator();
   #chunks: ChunkedDecoder | null = null;
@@ -42,6 +53,7 @@ export class Http1Client implements ClientEngine {
 
   constructor(options: Http1ClientOptions) {
     this.#host = options.host;
+    this.#out = new OutputQueue(options.pool ?? new OutputPool());
     this.#heads = new HeadReader({ cache: options.cache, parse: parseResponseHead, emptyLines: false });
   }
 

@@ -73,7 +73,7 @@ export class HeadCache<T> {
       this.#seen[slot] = hash;
       return null;
     }
-    const entry = new HeadCacheEntry(bytes.slice(start, end), value);
+    const entry = new HeadCacheEntry(new Uint8Array(bytes.subarray(start, end)), value);
     this.#insert(hash, entry);
     return entry;
   }

@@ -18,7 +18,7 @@ function attach(socket: net.Socket, make: (host: EngineHost) => Engine): void {
   let finishing = false;
   const flush = (): void => {
     scheduled = false;
-    for (let chunk = engine.output(); chunk !== null; chunk = engine.output()) if (!socket.write(chunk)) return;
+    for (let chunk = engine.output(); chunk !== null; chunk = engine.output()) if (!socket.write(new Uint8Array(chunk))) return;
     if (finishing) socket.end();
   };
   const host: EngineHost = {
@@ -36,7 +36,10 @@ function attach(socket: net.Socket, make: (host: EngineHost) => Engine): void {
   };
   const engine = make(host);
   let errno = "";
-  socket.on("data", (chunk: Buffer) => engine.receive(chunk));
+  socket.on("data", (chunk: Buffer) => {
+    engine.receive(chunk);
+    chunk.fill(0xdb);
+  });
   socket.on("drain", flush);
   socket.on("end", () => engine.receiveEnd());
   socket.on("error", (error: NodeJS.ErrnoException) => (errno = error.code ?? "EIO"));

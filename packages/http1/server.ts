@@ -10,6 +10,7 @@ import {
   type EngineHost,
   type Fields,
   type Incoming,
+  OutputPool,
   type RequestHandler,
   ResponseHead,
   type ServerEngine,
@@ -32,6 +33,8 @@ const Read = { HEAD: 0, LENGTH: 1, CHUNKED: 2, WAIT: 3, RAW: 4, CLOSED: 5 } as c
 export type Http1ServerOptions = {
   readonly handler: RequestHandler;
   readonly host: EngineHost;
+  /** Large output buffers, shared by the engines of a process. Default: one per connection. */
+  readonly pool?: OutputPool;
   /** Shared by all server engines. */
   readonly cache: HeadCache<ParsedRequest>;
   /** Shared by all server engines. */
@@ -50,7 +53,7 @@ export class Http1Server implements ServerEngine {
   readonly #handler: RequestHandler;
   readonly #host: EngineHost;
   readonly #date: HttpDate;
-  readonly #out = new OutputQueue();
+  readonly #out: OutputQueue;
   readonly #heads: HeadReader<ParsedRequest>;
   readonly #input = new Accumulator();
   #chunks: ChunkedDecoder | null = null;
@@ -70,6 +73,7 @@ export class Http1Server implements ServerEngine {
   constructor(options: Http1ServerOptions) {
     this.#handler = options.handler;
     this.#host = options.host;
+    this.#out = new OutputQueue(options.pool ?? new OutputPool());
     this.#date = options.date;
     this.#heads = new HeadReader({ cache: options.cache, parse: parseRequestHead, emptyLines: true });
   }

@@ -108,7 +108,7 @@ export class TestServer implements RequestHandler {
     this.faults.push(message);
   }
   receive(data: string): void {
-    this.engine.receive(bytes(data));
+    receiveAndSpoil(this.engine, bytes(data));
   }
   last(): SeenRequest {
     const request = this.requests.at(-1);
@@ -119,6 +119,12 @@ export class TestServer implements RequestHandler {
   output(): string {
     return drain(this.engine);
   }
+}
+
+/** Bytes are valid during the call: whoever has kept a view sees it. */
+function receiveAndSpoil(engine: { receive(chunk: Uint8Array): void }, chunk: Uint8Array): void {
+  engine.receive(chunk);
+  chunk.fill(0xdb);
 }
 
 export function drain(engine: { output(): Uint8Array | null }): string {
@@ -176,7 +182,7 @@ export class TestClient {
     this.engine.onStateChange = () => this.changes++;
   }
   receive(data: string): void {
-    this.engine.receive(bytes(data));
+    receiveAndSpoil(this.engine, bytes(data));
   }
   output(): string {
     return drain(this.engine);

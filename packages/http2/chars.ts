@@ -50,8 +50,9 @@ export function isMethod(text: string): boolean {
   return text.length > 0 && all(text, METHOD, 0, text.length);
 }
 
+/** RFC 3986 §3.1: begins with a letter. */
 export function isScheme(text: string): boolean {
-  return text.length > 0 && all(text, SCHEME, 0, text.length);
+  return /^[A-Za-z]/.test(text) && all(text, SCHEME, 0, text.length);
 }
 
 /** "/" path [ "?" query ], or "*". */

@@ -96,7 +96,7 @@ describe("exchanges", () => {
     const { stream, in: incoming } = world.request(POST, false);
     stream.write(text("hel"), false);
     stream.write(text("lo"), true);
-    expect(world.read()).toEqual([`HEADERS 1 ${GET_LINE.replace("GET", "POST")}`, "DATA 1 5 END"]);
+    expect(world.read()).toEqual([`HEADERS 1 ${GET_LINE.replace("GET", "POST")}`, "DATA 1 3", "DATA 1 2 END"]);
     world.send(
       world.peer.headers(1, [":status", "100"]),
       world.peer.headers(1, [":status", "200", "content-length", "3"]),

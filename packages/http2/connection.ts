@@ -1,10 +1,20 @@
 // What both sides of an HTTP/2 connection have in common: frames in, frames out, windows, states, bounds (RFC 9113).
 //
 //     receive ─► FrameReader ─► frame / dataPiece ─► streams' callbacks
-//     calls of streams ─► OutputBuffer: control frames and header blocks, in the order made ─► output
-//                         list of streams with DATA, one frame each in turn ────────────────►
+//     calls of streams ─► OutputBuffer: frames in the order made, DATA as far as the windows allow ─► output
+//                         list of streams with more DATA, one frame each in turn ──────────────────►
 import { BlockCache, Decoder, Encoder, HpackError, SensitiveNames } from "#hpack";
-import { type Engine, type EngineHost, ErrorCode, type Fields, OUTPUT_BYTES, type ResponseHead, type StreamError } from "#http";
+import {
+  type Engine,
+  type EngineHost,
+  ErrorCode,
+  type Fields,
+  OUTPUT_BYTES,
+  OutputBuffer,
+  OutputPool,
+  type ResponseHead,
+  type StreamError,
+} from "#http";
 import { Budget } from "./budget.ts";
 import { ConnectionError } from "./connection-error.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
@@ -31,7 +41,6 @@ import {
   type Http2Limits,
   type Http2Options,
 } from "./options.ts";
-import { OutputBuffer } from "./output-buffer.ts";
 import { RecentStreams } from "./recent.ts";
 import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, QUEUED, REMOTE_ENDED, type Stream } from "./stream.ts";
 import { StreamQueue } from "./stream-queue.ts";
@@ -43,7 +52,8 @@ export abstract class Connection implements Engine, FrameSink {
 
   protected readonly host: EngineHost;
   protected readonly limits: Http2Limits;
-  protected readonly out = new OutputBuffer();
+  protected readonly out: OutputBuffer;
+  readonly #pool: OutputPool;
   protected readonly decoder: Decoder;
   protected readonly encoder: Encoder;
   protected readonly sensitive: SensitiveNames;
@@ -89,6 +99,8 @@ export abstract class Connection implements Engine, FrameSink {
   protected constructor(host: EngineHost, options: Http2Options, now: () => number, server: boolean) {
     checkOptions(options);
     this.host = host;
+    this.#pool = options.pool ?? new OutputPool();
+    this.out = new OutputBuffer(this.#pool);
     this.limits = options.limits === undefined ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, ...options.limits };
     this.sensitive = options.sensitive ?? new SensitiveNames();
     this.decoder = new Decoder(options);
@@ -133,7 +145,7 @@ export abstract class Connection implements Engine, FrameSink {
     this.#flushWanted = false;
     if (!this.#ready.empty) this.#writeData();
     const { out } = this;
-    const bytes = out.take(OUTPUT_BYTES);
+    const bytes = out.take(OUTPUT_BYTES + MAX_FRAME_BYTES + FRAME_HEADER_BYTES);
     if (out.pending === 0) {
       this.#controlBytes = 0;
       this.unflushed = 0;
@@ -168,6 +180,18 @@ export abstract class Connection implements Engine, FrameSink {
       stream.flags |= HEAD_SENT;
       if (stream.chunk !== null || (stream.flags & FINISHING) !== 0) this.queue(stream);
     }
+  }
+
+  /** Content, or what ends the message (the stream's flags tell): framed at once as far as it may be, and kept beyond that. */
+  sendData(stream: Stream, chunk: Uint8Array): void {
+    let sent = 0;
+    if (stream.chunk === null && (stream.flags & (QUEUED | HEAD_SENT)) === HEAD_SENT) {
+      sent = this.#frameData(stream, chunk);
+      if ((stream.flags & CLOSED) !== 0) return;
+    }
+    if (sent < chunk.length) stream.keep(this.#pool.copy(sent === 0 ? chunk : chunk.subarray(sent)));
+    else if ((stream.flags & (FINISHING | LOCAL_ENDED)) !== FINISHING) return;
+    this.queue(stream);
   }
 
   /** The stream has something to send. */
@@ -724,6 +748,28 @@ export abstract class Connection implements Engine, FrameSink {
     }
   }
 
+  /** DATA frames of `chunk`, and of the message's end behind it, until a window or the output is full. Returns the bytes sent. */
+  #frameData(stream: Stream, chunk: Uint8Array): number {
+    const { out } = this;
+    const { length } = chunk;
+    let at = 0;
+    while (at < length && out.pending < OUTPUT_BYTES) {
+      const n = Math.min(length - at, this.#maxFrame, this.#sendWindow, stream.sendWindow);
+      if (n <= 0) break;
+      out.room(FRAME_HEADER_BYTES + n);
+      const ends = at + n === length && (stream.flags & FINISHING) !== 0 && stream.trailerFields === null;
+      writeFrameHeader(out, n, FrameType.DATA, ends ? Flag.END_STREAM : 0, stream.id);
+      out.append(chunk, at, at + n);
+      at += n;
+      this.#sent(stream, n, ends);
+    }
+    if (at === length) this.#endMessage(stream);
+    this.wantFlush();
+    if (at > 0) stream.incoming.onWritten(at);
+    return at;
+  }
+
+  /** One frame of what the stream keeps. */
   #writeStream(stream: Stream): void {
     const { out } = this;
     let written = 0;
@@ -742,31 +788,42 @@ export abstract class Connection implements Engine, FrameSink {
         out.append(stream.chunk, stream.chunkAt, stream.chunkAt + n);
         written += n;
         stream.chunkAt += n;
-        if (stream.chunkAt === stream.chunk.length) stream.nextChunk();
+        if (stream.chunkAt === stream.chunk.length) {
+          this.#pool.give(stream.chunk);
+          stream.nextChunk();
+        }
       }
-      stream.sendWindow -= written;
-      this.#sendWindow -= written;
       const ends = stream.chunk === null && (stream.flags & FINISHING) !== 0 && stream.trailerFields === null;
       const end = out.end;
       out.end = end - written - FRAME_HEADER_BYTES;
       writeFrameHeader(out, written, FrameType.DATA, ends ? Flag.END_STREAM : 0, stream.id);
       out.end = end;
-      this.#windowUpdateBudget.earn(10);
-      if (ends) this.endLocal(stream);
+      this.#sent(stream, written, ends);
     }
     if (stream.chunk !== null) this.queue(stream);
-    else if ((stream.flags & (FINISHING | LOCAL_ENDED)) === FINISHING) {
-      if (stream.trailerFields !== null) {
-        const fields = stream.trailerFields;
-        stream.trailerFields = null;
-        this.writeHeaders(stream.id, this.encoder.encodeShared(fields, writeTrailers), true);
-      } else {
-        out.room(FRAME_HEADER_BYTES);
-        writeFrameHeader(out, 0, FrameType.DATA, Flag.END_STREAM, stream.id);
-      }
-      this.endLocal(stream);
-    }
+    else this.#endMessage(stream);
     if (written > 0) stream.incoming.onWritten(written);
+  }
+
+  #sent(stream: Stream, bytes: number, ends: boolean): void {
+    stream.sendWindow -= bytes;
+    this.#sendWindow -= bytes;
+    this.#windowUpdateBudget.earn(10);
+    if (ends) this.endLocal(stream);
+  }
+
+  /** All content is sent: what is still to be said of a message that its sender has finished. */
+  #endMessage(stream: Stream): void {
+    if ((stream.flags & (FINISHING | LOCAL_ENDED)) !== FINISHING) return;
+    if (stream.trailerFields !== null) {
+      const fields = stream.trailerFields;
+      stream.trailerFields = null;
+      this.writeHeaders(stream.id, this.encoder.encodeShared(fields, writeTrailers), true);
+    } else {
+      this.out.room(FRAME_HEADER_BYTES);
+      writeFrameHeader(this.out, 0, FrameType.DATA, Flag.END_STREAM, stream.id);
+    }
+    this.endLocal(stream);
   }
 
   // --- bounds ---

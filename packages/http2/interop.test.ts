@@ -56,7 +56,7 @@ function engineRequest(
         if (end) done([]);
       },
       onData(chunk, end) {
-        chunks.push(chunk);
+        chunks.push(new Uint8Array(chunk));
         stream.consume(chunk.length);
         if (end) done([]);
       },

@@ -1,5 +1,6 @@
 // What can be set on an HTTP/2 engine, and the bounds that keep a peer from harming this side.
 import type { SensitiveNames } from "#hpack";
+import type { OutputPool } from "#http";
 import type { BudgetLimit } from "./budget.ts";
 
 export type Http2Options = {
@@ -18,6 +19,8 @@ export type Http2Options = {
   readonly maxHeaderListBytes?: number;
   /** Fields of one list, default 256. Beyond: as above. */
   readonly maxFields?: number;
+  /** Large output buffers, shared by the engines of a process. Default: one per connection. */
+  readonly pool?: OutputPool;
   /** Shared by the connections that forward to each other: names received never indexed are sent so. Default: one per connection. */
   readonly sensitive?: SensitiveNames;
   /** `:scheme` of a request whose head has none (HTTP/1 origin-form), default `http`. */

@@ -100,7 +100,7 @@ describe("exchanges", () => {
     stream.respond(ok("server", "x"), false);
     stream.write(text("hello"), false);
     stream.write(text(" world"), true);
-    expect(world.read()).toEqual(["HEADERS 1 :status=200 server=x", "DATA 1 11 END"]);
+    expect(world.read()).toEqual(["HEADERS 1 :status=200 server=x", "DATA 1 5", "DATA 1 6 END"]);
     expect(world.handler.last.in.written).toBe(11);
     expect(world.server.activeStreams).toBe(0);
   });
@@ -127,10 +127,11 @@ describe("exchanges", () => {
     }
     expect(world.read()).toEqual([
       "HEADERS 1 :status=200",
-      "HEADERS 3 :status=200",
       "DATA 1 3",
       "HEADERS 1 grpc-status=0 END",
-      "DATA 3 3 END",
+      "HEADERS 3 :status=200",
+      "DATA 3 3",
+      "DATA 3 0 END",
     ]);
   });
 
@@ -307,24 +308,25 @@ describe("flow control", () => {
     expect(world.handler.last.in.content).toBe("a");
   });
 
-  test("output keeps to the peer's windows; streams take turns", () => {
+  test("output keeps to the peer's windows; what waits for them goes out in turns", () => {
     const world = World.begun();
     world.send(settings(4, 20_000), windowUpdate(0, 1_000_000), world.peer.get(1), world.peer.get(3));
     for (const { stream } of world.handler.exchanges) {
       stream.respond(ok(), false);
-      stream.write(new Uint8Array(30_000), true);
+      stream.write(new Uint8Array(50_000), true);
     }
     expect(world.read()).toEqual([
       "HEADERS 1 :status=200",
-      "HEADERS 3 :status=200",
       "DATA 1 16384",
-      "DATA 3 16384",
       "DATA 1 3616",
+      "HEADERS 3 :status=200",
+      "DATA 3 16384",
       "DATA 3 3616",
     ]);
     expect(world.handler.last.in.written).toBe(20_000);
     expect(world.send(windowUpdate(3, 100))).toEqual(["DATA 3 100"]);
-    expect(world.send(settings(4, 30_000))).toEqual(["SETTINGS ACK", "DATA 1 10000 END", "DATA 3 9900 END"]);
+    expect(world.send(settings(4, 40_000))).toEqual(["SETTINGS ACK", "DATA 1 16384", "DATA 3 16384", "DATA 1 3616", "DATA 3 3616"]);
+    expect(world.send(windowUpdate(1, 20_000), windowUpdate(3, 20_000))).toEqual(["DATA 1 10000 END", "DATA 3 9900 END"]);
     expect(world.server.activeStreams).toBe(0);
   });
 
@@ -412,9 +414,14 @@ describe("streams that end early", () => {
     world.send(world.peer.post(1));
     const { stream } = world.handler.last;
     stream.respond(ok(), false);
-    stream.write(text("never"), false);
+    stream.write(new Uint8Array(70_000), false);
     stream.reset(ErrorCode.INTERNAL_ERROR);
-    expect(world.read()).toEqual(["HEADERS 1 :status=200", "RST_STREAM 1 INTERNAL_ERROR"]);
+    expect(world.read()).toEqual([
+      "HEADERS 1 :status=200",
+      ...Array(3).fill("DATA 1 16384"),
+      "DATA 1 16383",
+      "RST_STREAM 1 INTERNAL_ERROR",
+    ]);
     expect(
       world.send(data(1, "late", true), world.peer.headers(1, ["x", "y"], true), windowUpdate(1, 5), rst(1, ErrorCode.CANCEL)),
     ).toEqual([]);

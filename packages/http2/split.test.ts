@@ -33,7 +33,12 @@ function run(pieces: readonly Uint8Array[]): Outcome {
   };
   const peer = new Peer(false);
   const server = new Http2Server({ host, handler });
-  for (const piece of pieces) server.receive(piece.slice());
+  for (const piece of pieces) {
+    const bytes = piece.slice();
+    server.receive(bytes);
+    // Valid during the call: whoever has kept a view sees it.
+    bytes.fill(0xdb);
+  }
   const said: string[] = [];
   for (let bytes = server.output(); bytes !== null; bytes = server.output()) said.push(...peer.read(bytes));
   const exchanges = handler.exchanges.map(({ head, end, in: incoming }) => [fieldsOf(head), end, incoming.events, incoming.content]);
@@ -85,14 +90,13 @@ describe("split-invariance", () => {
   const whole = run([bytes]);
 
   test("the conversation is what it should be", () => {
-    const over = "protocol: DATA on an idle stream";
     expect(whole.exchanges.map((exchange) => (exchange as unknown[])[2])).toEqual([
-      [over],
-      ["data 11 END", over],
-      ["data 300", "trailers x-sum 1", over],
-      [over],
+      [],
+      ["data 11 END"],
+      ["data 300", "trailers x-sum 1"],
+      [],
       ["reset CANCEL"],
-      [over],
+      [],
     ]);
     expect(whole.said.at(-1)).toBe("GOAWAY 11 PROTOCOL_ERROR");
     expect(whole.calls).toEqual(["finish"]);

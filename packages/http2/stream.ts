@@ -66,28 +66,30 @@ export class Stream implements ClientStream {
 
   write(chunk: Uint8Array, end: boolean): void {
     if ((this.flags & (CLOSED | FINISHING)) !== 0) return;
-    if (chunk.length > 0) {
-      if (this.chunk === null) {
-        this.chunk = chunk;
-        this.chunkAt = 0;
-      } else if (this.more === null) {
-        this.more = [chunk];
-        this.moreAt = 0;
-      } else this.more.push(chunk);
-    } else if (!end) return;
     if (end) this.flags |= FINISHING;
-    this.connection.queue(this);
+    if (chunk.length > 0 || end) this.connection.sendData(this, chunk);
   }
 
   trailers(fields: Fields): void {
     if ((this.flags & (CLOSED | FINISHING)) !== 0) return;
     if (fields.length > 0) this.trailerFields = fields;
     this.flags |= FINISHING;
-    this.connection.queue(this);
+    this.connection.sendData(this, NONE);
   }
 
   reset(code: number): void {
     if ((this.flags & CLOSED) === 0) this.connection.resetStream(this, code);
+  }
+
+  /** Has its turn to come: the windows, the output or the head is wanting. The bytes are the stream's own. */
+  keep(chunk: Uint8Array): void {
+    if (this.chunk === null) {
+      this.chunk = chunk;
+      this.chunkAt = 0;
+    } else if (this.more === null) {
+      this.more = [chunk];
+      this.moreAt = 0;
+    } else this.more.push(chunk);
   }
 
   /** The first chunk is sent. */
@@ -110,6 +112,8 @@ export class Stream implements ClientStream {
     if (this.held > 0) this.connection.consume(this, bytes);
   }
 }
+
+const NONE = new Uint8Array(0);
 
 /** Takes what comes between a request and the answer of `onRequest`: nothing can. */
 export const NOBODY: ResponseIncoming = {

@@ -25,6 +25,7 @@ export class ReplayBuffer {
     return this.#bytes;
   }
 
+  /** Keeps a copy of `chunk`. */
   push(chunk: Uint8Array, end: boolean, trailers: readonly string[] | null): void {
     if (end) this.#ended = true;
     if (this.#overflowed) return;
@@ -33,7 +34,7 @@ export class ReplayBuffer {
     if (this.#bytes > MAX_REPLAY_BYTES) {
       this.#overflowed = true;
       this.#chunks = [];
-    } else if (chunk.length > 0) this.#chunks.push(chunk);
+    } else if (chunk.length > 0) this.#chunks.push(new Uint8Array(chunk));
   }
 
   /** Sends what has been seen; what is yet to come follows from its source. */

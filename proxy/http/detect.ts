@@ -36,7 +36,7 @@ class Detector implements ConnectionHandler {
   }
 
   onData(chunk: Uint8Array): void {
-    this.#finish(detectHttp(chunk), chunk, false);
+    this.#finish(detectHttp(chunk), new Uint8Array(chunk), false);
   }
 
   onEnd(): void {

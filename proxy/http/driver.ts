@@ -8,6 +8,7 @@ import type { Connection, ConnectionHandler } from "../transport/index.ts";
 export const LINGER_MS = 2000;
 
 export abstract class EngineDriver implements ConnectionHandler, EngineHost {
+  readonly inParts = true;
   readonly connection: Connection;
   protected readonly runtime: Runtime;
   abstract readonly engine: Engine;

@@ -102,7 +102,7 @@ export class Exchange implements Incoming {
     if (this.attempt?.stream != null) {
       this.#bodyBytes += chunk.length;
       this.attempt.stream.write(chunk, end);
-    } else if (chunk.length > 0) (this.#held ??= []).push(chunk);
+    } else if (chunk.length > 0) (this.#held ??= []).push(new Uint8Array(chunk));
   }
 
   onTrailers(fields: Fields): void {

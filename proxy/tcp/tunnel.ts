@@ -4,7 +4,7 @@ import { type ConnectError, type Connection, type ConnectionHandler, forward } f
 
 export type TunnelOptions = {
   readonly client: Connection;
-  /** Bytes of the client read for detection; they go first. */
+  /** Bytes of the client read for detection, the tunnel's own from now on; they go first. */
   readonly initial: Uint8Array | null;
   /** Dials the other side; returns a function that gives up. */
   readonly dial: (onConnect: (connection: Connection) => void, onError: (error: ConnectError) => void) => () => void;
@@ -70,7 +70,7 @@ export class Tunnel implements ConnectionHandler {
 
   onData(chunk: Uint8Array): void {
     // One read may have been in flight when reading was paused.
-    this.#early.push(chunk);
+    this.#early.push(new Uint8Array(chunk));
   }
 
   onEnd(): void {}

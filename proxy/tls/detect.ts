@@ -38,7 +38,7 @@ class Detector implements ConnectionHandler {
 
   onData(chunk: Uint8Array): void {
     if (this.#done) return;
-    this.#bytes = this.#bytes === null ? chunk : concat(this.#bytes, chunk);
+    this.#bytes = concat(this.#bytes, chunk);
     const result = sniff(this.#bytes);
     if (result.kind === "hello") this.#finish(result);
     else if (result.kind === "absent" || this.#bytes.length >= MAX_SNIFF_BYTES) this.#finish({ kind: "plain" });
@@ -72,7 +72,8 @@ class Detector implements ConnectionHandler {
   }
 }
 
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+function concat(a: Uint8Array | null, b: Uint8Array): Uint8Array {
+  if (a === null) return new Uint8Array(b);
   const out = new Uint8Array(a.length + b.length);
   out.set(a);
   out.set(b, a.length);

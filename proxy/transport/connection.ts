@@ -5,7 +5,9 @@ import type { Flushable, FlushQueue } from "./flush.ts";
 
 /** What happens to a connection. All calls come from the event loop, never from within a call to the connection. */
 export interface ConnectionHandler {
-  /** Bytes of the peer. The view may be kept: the runtime hands out a fresh buffer per read. */
+  /** Large reads may be given in parts, as {@link Connection.pause} asks; without it, each read whole. */
+  readonly inParts?: true;
+  /** Bytes of the peer, valid during the call: their buffer is freed after it. */
   onData(chunk: Uint8Array): void;
   /** {@link Connection.scheduleFlush} was asked for in this turn: write what there is, once. */
   onFlush(): void;
@@ -32,10 +34,18 @@ export type TlsSession = {
   readonly alpn: string | null;
 };
 
+/** Parts of a large read, where its handler takes parts. */
+export const PART_BYTES = 64 * 1024;
+/** Read buffers from this size on are freed at once; smaller ones are cheaper collected. */
+const FREED_BYTES = 4096;
+
 /**
  * A connection's life: open → (peer ended | we ended)* → closed. Half-closes are independent. Backpressure: `write`
  * returns false while the kernel refuses bytes; the caller stops its source until `onDrain`. What a caller writes in spite
- * of that is queued, so the bound is the caller's: one read of its source.
+ * of that is queued, so the bound is the caller's: one part of a read of its source.
+ *
+ * Bytes: what is written is sent or copied within the call. A read is handed over within its event; what a pause leaves of it
+ * stays here, at most one read and one more that was in flight.
  */
 export class Connection implements Flushable {
   flushQueued = false;
@@ -55,6 +65,11 @@ export class Connection implements Flushable {
   #ended = false;
   #aborted = false;
   #paused = false;
+  /** The runtime was told so. */
+  #socketPaused = false;
+  /** What reads before a pause left, the first from `#unreadAt` on. */
+  #unread: Uint8Array[] = [];
+  #unreadAt = 0;
   /** Within a call to the socket: the runtime may report its close from there. */
   #calling = false;
 
@@ -88,21 +103,17 @@ export class Connection implements Flushable {
   }
 
   flush(): void {
+    if (this.#unread.length > 0) this.#readOn();
     if (!this.closed) this.handler.onFlush();
   }
 
-  /** Writes at once; false when the kernel did not take everything. `chunk` must not be changed afterwards. */
+  /** Writes at once; false when the kernel did not take everything. */
   write(chunk: Uint8Array): boolean {
     if (this.closed || this.#ending || this.#aborted || chunk.length === 0) return this.writable;
-    if (this.#pendingBytes > 0) {
-      this.#pending.push(chunk);
-      this.#pendingBytes += chunk.length;
-      return false;
-    }
-    const n = this.#send(chunk);
+    const n = this.#pendingBytes > 0 ? 0 : this.#send(chunk);
     if (n >= chunk.length) return true;
-    this.#pending.push(chunk.subarray(n));
-    this.#pendingBytes = chunk.length - n;
+    this.#pending.push(new Uint8Array(chunk.subarray(n)));
+    this.#pendingBytes += chunk.length - n;
     return false;
   }
 
@@ -117,6 +128,7 @@ export class Connection implements Flushable {
   abort(): void {
     if (this.closed || this.#aborted) return;
     this.#aborted = true;
+    this.#unread = [];
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#calling = true;
@@ -124,17 +136,21 @@ export class Connection implements Flushable {
     this.#calling = false;
   }
 
-  /** Stops reading; one read already in flight may still arrive. */
+  /** Stops reading. A handler that does not take parts may still get a read that was in flight. */
   pause(): void {
     if (this.#paused || this.closed) return;
     this.#paused = true;
+    if (this.#socketPaused) return;
+    this.#socketPaused = true;
     this.socket.pause();
   }
 
+  /** Goes on reading; what a pause has left is handed over at the end of the turn. */
   resume(): void {
     if (!this.#paused || this.closed) return;
     this.#paused = false;
-    this.socket.resume();
+    if (this.#unread.length > 0) this.scheduleFlush();
+    else this.#resumeSocket();
   }
 
   get paused(): boolean {
@@ -150,7 +166,44 @@ export class Connection implements Flushable {
 
   socketData(chunk: Uint8Array): void {
     this.counters?.read(chunk.length);
-    this.handler.onData(chunk);
+    if (this.#unread.length > 0) this.#unread.push(chunk);
+    else if (this.handler.inParts === true && (this.#paused || chunk.length > PART_BYTES)) {
+      this.#unread.push(chunk);
+      this.#readOn();
+    } else {
+      this.handler.onData(chunk);
+      free(chunk);
+    }
+  }
+
+  /** Hands over what is unread until a pause. */
+  #readOn(): void {
+    while (this.#unread.length > 0 && !this.#paused) this.#readPart();
+    if (!this.#paused) this.#resumeSocket();
+  }
+
+  #readPart(): void {
+    const chunk = this.#unread[0] as Uint8Array;
+    const from = this.#unreadAt;
+    const to = Math.min(chunk.length, from + PART_BYTES);
+    if (to < chunk.length) this.#unreadAt = to;
+    else {
+      this.#unread.shift();
+      this.#unreadAt = 0;
+    }
+    this.handler.onData(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
+    if (to === chunk.length) free(chunk);
+  }
+
+  /** The peer has said its last: a pause holds nothing up any more. */
+  #readRest(): void {
+    while (this.#unread.length > 0) this.#readPart();
+  }
+
+  #resumeSocket(): void {
+    if (!this.#socketPaused || this.closed) return;
+    this.#socketPaused = false;
+    this.socket.resume();
   }
 
   socketDrain(): void {
@@ -170,6 +223,7 @@ export class Connection implements Flushable {
   }
 
   socketEnd(): void {
+    this.#readRest();
     if (this.peerEnded || this.closed) return;
     this.peerEnded = true;
     this.handler.onEnd();
@@ -188,6 +242,7 @@ export class Connection implements Flushable {
   }
 
   #reportClose(errno: string, end: boolean): void {
+    this.#readRest();
     if (end) {
       this.peerEnded = true;
       this.handler.onEnd();
@@ -218,6 +273,11 @@ export class Connection implements Flushable {
   }
 }
 
+/** Gives a read buffer back to the allocator: the collector would let many of them pile up, cold in every cache. */
+function free(chunk: Uint8Array): void {
+  if (chunk.length >= FREED_BYTES && chunk.length === chunk.buffer.byteLength) (chunk.buffer as ArrayBuffer).transfer(0);
+}
+
 /** IPv4-mapped text, as dual-stack sockets give it, is folded. */
 function canonical(ip: string): string {
   return ip.startsWith("::ffff:") ? ip.slice(7) : ip;
@@ -232,6 +292,7 @@ export function errnoOf(error: unknown): string {
 
 /** Socket callbacks that hand every event to the connection in `socket.data`, if the socket is still the one it uses. */
 export const socketEvents = {
+  binaryType: "uint8array",
   data(socket: Socket<Connection>, chunk: Uint8Array): void {
     if (socket.data?.socket === socket) socket.data.socketData(chunk);
   },

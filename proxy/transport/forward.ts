@@ -9,8 +9,8 @@ export type ForwardOptions = {
 };
 
 /**
- * Half-close is propagated; an abortive close of one side aborts the other. Bound: one read of each side is in memory, the
- * source is paused while the sink refuses bytes.
+ * Half-close is propagated; an abortive close of one side aborts the other. Bound: one read of each side is in memory, and what
+ * the sink refused of a part of it; the source is paused meanwhile.
  */
 export function forward(options: ForwardOptions): void {
   const { a, b } = options;
@@ -28,6 +28,7 @@ export function forward(options: ForwardOptions): void {
 }
 
 class Half implements ConnectionHandler {
+  readonly inParts = true;
   readonly #from: Connection;
   readonly #to: Connection;
   readonly #closed: () => void;

@@ -2,7 +2,8 @@
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { createCa, type TestCa } from "../testing/certificates.ts";
 import { alpnWire, createContexts, type TlsContexts, terminateTls } from "../tls/index.ts";
-import { type ConnectError, type Connection, connect, FlushQueue, forward, Listener, type TlsSession } from "./index.ts";
+import { Connection, type ConnectionHandler, PART_BYTES } from "./connection.ts";
+import { type ConnectError, connect, FlushQueue, forward, Listener, type TlsSession } from "./index.ts";
 
 let ca: TestCa;
 let server: TlsContexts;
@@ -52,7 +53,7 @@ function collect(connection: Connection): { text: Promise<string>; closed: Promi
   const closed = Promise.withResolvers<string>();
   const chunks: Uint8Array[] = [];
   connection.handler = {
-    onData: (chunk) => void chunks.push(chunk),
+    onData: (chunk) => void chunks.push(new Uint8Array(chunk)),
     onFlush() {},
     onDrain() {},
     onEnd: () => text.resolve(Buffer.concat(chunks).toString("latin1")),
@@ -73,7 +74,7 @@ function tlsDoor(options: {
         terminateTls({
           connection,
           context: server.server,
-          initialData: chunk,
+          initialData: new Uint8Array(chunk),
           alpn: options.alpn ?? null,
           onSession: (session) => options.onSession(connection, session),
           onFailure: (errno) => options.onFailure?.(errno),
@@ -238,4 +239,125 @@ test("a refused dial is an I/O error, a silent one a timeout", async () => {
     (e: ConnectError) => e,
   );
   expect(error).toMatchObject({ kind: "timeout", message: "connect timed out after 30ms" });
+});
+
+/** A connection over a socket that only remembers what it was told. */
+function scripted(handler: Partial<ConnectionHandler>): { connection: Connection; told: string[]; events: string[]; turn: () => void } {
+  const told: string[] = [];
+  const events: string[] = [];
+  const socket = {
+    pause: () => void told.push("pause"),
+    resume: () => void told.push("resume"),
+    terminate: () => void told.push("terminate"),
+    shutdown() {},
+    end() {},
+  } as unknown as Connection["socket"];
+  const turns: (() => void)[] = [];
+  const queue = new FlushQueue({ defer: (run) => void turns.push(run) });
+  const connection = new Connection({
+    socket,
+    flushQueue: queue,
+    handler: {
+      onData: (chunk) => void events.push(`data ${chunk.length}`),
+      onFlush() {},
+      onDrain() {},
+      onEnd: () => void events.push("end"),
+      onClose: (errno) => void events.push(`close ${errno}`),
+      ...handler,
+    },
+  });
+  return { connection, told, events, turn: () => turns.shift()?.() };
+}
+
+test("parts: a pause stops within a read, and resume goes on at the end of the turn", () => {
+  const sizes: number[] = [];
+  const { connection, told, turn } = scripted({
+    inParts: true,
+    onData(chunk) {
+      sizes.push(chunk.length);
+      if (sizes.length % 2 === 0) connection.pause();
+    },
+  });
+  connection.socketData(new Uint8Array(PART_BYTES * 3 + 1));
+  expect(sizes).toEqual([PART_BYTES, PART_BYTES]);
+  // A read that was in flight waits behind.
+  connection.socketData(new Uint8Array(5));
+  expect(sizes.length).toBe(2);
+  connection.resume();
+  expect(sizes.length).toBe(2);
+  turn();
+  expect(sizes).toEqual([PART_BYTES, PART_BYTES, PART_BYTES, 1]);
+  connection.resume();
+  turn();
+  expect(sizes).toEqual([PART_BYTES, PART_BYTES, PART_BYTES, 1, 5]);
+  expect(told).toEqual(["pause", "resume"]);
+});
+
+test("parts: a read of one part is given whole; a handler that takes none gets every read whole, paused or not", () => {
+  const one = scripted({ inParts: true });
+  one.connection.socketData(new Uint8Array(PART_BYTES));
+  expect(one.events).toEqual([`data ${PART_BYTES}`]);
+  const whole = scripted({});
+  whole.connection.pause();
+  whole.connection.socketData(new Uint8Array(PART_BYTES * 2));
+  expect(whole.events).toEqual([`data ${PART_BYTES * 2}`]);
+});
+
+test.each(["end", "close"] as const)("parts: what a pause left comes before the peer's %s", (how) => {
+  const { connection, events } = scripted({ inParts: true });
+  connection.pause();
+  connection.socketData(new Uint8Array(PART_BYTES + 2));
+  expect(events).toEqual([]);
+  if (how === "end") connection.socketEnd();
+  else connection.socketClose("");
+  expect(events).toEqual([`data ${PART_BYTES}`, "data 2", "end", ...(how === "end" ? [] : ["close "])]);
+});
+
+test("parts: nothing comes after our abort", () => {
+  const { connection, events, turn } = scripted({
+    inParts: true,
+    onData(chunk) {
+      events.push(`data ${chunk.length}`);
+      connection.abort();
+    },
+  });
+  connection.socketData(new Uint8Array(PART_BYTES * 2));
+  turn();
+  connection.socketClose("");
+  expect(events).toEqual([`data ${PART_BYTES}`, "close "]);
+});
+
+test("a read buffer is freed once its bytes were handed over", () => {
+  const { connection } = scripted({ inParts: true });
+  const large = new Uint8Array(PART_BYTES * 2);
+  const small = new Uint8Array(100);
+  connection.socketData(large);
+  connection.socketData(small);
+  expect([large.byteLength, small.byteLength]).toEqual([0, 100]);
+});
+
+test("what the kernel refuses is copied: the caller's bytes may change", () => {
+  const sent: number[][] = [];
+  let room = 2;
+  const { connection } = scripted({});
+  connection.socket = {
+    write(chunk: Uint8Array) {
+      const n = Math.min(room, chunk.length);
+      sent.push([...chunk.subarray(0, n)]);
+      return n;
+    },
+  } as unknown as Connection["socket"];
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  expect(connection.write(bytes)).toBe(false);
+  bytes.fill(9);
+  expect(connection.write(bytes)).toBe(false);
+  expect(connection.pendingBytes).toBe(6);
+  bytes.fill(8);
+  room = 100;
+  connection.socketDrain();
+  expect(sent).toEqual([
+    [1, 2],
+    [3, 4],
+    [9, 9, 9, 9],
+  ]);
 });

@@ -1,5 +1,5 @@
 // The small frames: RST_STREAM (RFC 9113 §6.4), PING (§6.7), GOAWAY (§6.8), WINDOW_UPDATE (§6.9).
-import type { OutputBuffer } from "../output-buffer.ts";
+import type { OutputBuffer } from "#http";
 import { Flag, FRAME_HEADER_BYTES, FrameType, writeFrameHeader, writeUint32 } from "./header.ts";
 
 export const RST_STREAM_BYTES = FRAME_HEADER_BYTES + 4;

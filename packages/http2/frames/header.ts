@@ -9,7 +9,7 @@
 //     +=+=============================================================+
 //     |                   Frame Payload (0...)                      ...
 //     +---------------------------------------------------------------+
-import type { OutputBuffer } from "../output-buffer.ts";
+import type { OutputBuffer } from "#http";
 
 export const FRAME_HEADER_BYTES = 9;
 

@@ -1,6 +1,7 @@
 // SETTINGS, RFC 9113 §6.5.
+
+import type { OutputBuffer } from "#http";
 import { ErrorCode } from "#http";
-import type { OutputBuffer } from "../output-buffer.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, MAX_WINDOW, readUint32, writeFrameHeader, writeUint32 } from "./header.ts";
 
 export const Setting = {

@@ -8,7 +8,7 @@ export function attach<T extends Engine>(socket: Socket, make: (host: EngineHost
   const flush = (): void => {
     scheduled = false;
     if (socket.destroyed) return;
-    for (let bytes = engine.output(); bytes !== null; bytes = engine.output()) if (!socket.write(bytes)) return;
+    for (let bytes = engine.output(); bytes !== null; bytes = engine.output()) if (!socket.write(new Uint8Array(bytes))) return;
   };
   const host: EngineHost = {
     scheduleFlush() {
@@ -25,7 +25,11 @@ export function attach<T extends Engine>(socket: Socket, make: (host: EngineHost
     abort: () => void socket.destroy(),
   };
   const engine = make(host);
-  socket.on("data", (chunk) => engine.receive(chunk));
+  socket.on("data", (chunk) => {
+    engine.receive(chunk);
+    // Whoever has kept a view sees it.
+    chunk.fill(0xdb);
+  });
   socket.on("drain", flush);
   socket.on("end", () => engine.receiveEnd());
   socket.on("error", () => {});
