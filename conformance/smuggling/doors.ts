@@ -20,6 +20,8 @@ export type Door = Target & {
   readonly detects: boolean;
   /** The side whose profile routes requests by their path, and the proxy it is in. */
   readonly routing: { readonly side: "inbound" | "outbound"; readonly proxy: TestProxy };
+  /** The service that a request is for is told by its Host. */
+  readonly hostRoutes: boolean;
   /** It is the inbound side that the client talks to: HTTP/2 with `l5d-orig-proto` becomes HTTP/1 there. */
   readonly downgrades: boolean;
 };
@@ -58,6 +60,7 @@ export async function inbound(): Promise<Door> {
     recorder,
     detects: false,
     downgrades: false,
+    hostRoutes: true,
     routing: { side: "inbound", proxy },
     dial: () => dialRaw(port),
     stop() {
@@ -82,6 +85,7 @@ export async function inboundDetected(): Promise<Door> {
     recorder,
     detects: true,
     downgrades: true,
+    hostRoutes: true,
     routing: { side: "inbound", proxy },
     dial: () => dialRaw(port),
     stop() {
@@ -108,6 +112,7 @@ export async function inboundTls(): Promise<Door> {
     recorder,
     detects: true,
     downgrades: true,
+    hostRoutes: true,
     routing: { side: "inbound", proxy },
     dial: () => dialTls({ port, serverName: "server.ns", credentials, ca: ca.pem }),
     stop() {
@@ -132,6 +137,7 @@ export async function outbound(): Promise<Door> {
     recorder,
     detects: true,
     downgrades: false,
+    hostRoutes: false,
     routing: { side: "outbound", proxy },
     dial: () => dialRaw(port),
     stop() {
@@ -161,6 +167,7 @@ export async function twoProxies(): Promise<Door> {
     recorder,
     detects: true,
     downgrades: false,
+    hostRoutes: false,
     routing: { side: "inbound", proxy: b },
     dial: () => dialRaw(port),
     stop() {

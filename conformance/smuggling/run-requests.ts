@@ -121,14 +121,14 @@ function refusal(text: string, status: number): string | null {
 const isBarrier = ({ start }: ReadMessage): boolean => start === "GET /barrier HTTP/1.1";
 
 /** Not one byte reached the application beside the bystander's. */
-function nothing(record: Recorded): string | null {
+export function nothing(record: Recorded): string | null {
   const fault = nothingWhole(record);
   if (fault !== null) return fault;
   return record.unfinished.length === 0 ? null : `the application got ${JSON.stringify(record.unfinished[0])}`;
 }
 
 /** No request that is complete, at most one that was broken off. */
-function nothingWhole(record: Recorded): string | null {
+export function nothingWhole(record: Recorded): string | null {
   if (record.problem !== null) return `the application got ${record.problem}`;
   const whole = record.requests.filter((request) => !isBarrier(request));
   if (whole.length > 0) return `the application got ${whole.map(({ start }) => start).join(", ")}`;
@@ -137,7 +137,7 @@ function nothingWhole(record: Recorded): string | null {
 }
 
 /** Until nothing that was begun is still open: a request that is broken off ends with its connection. */
-async function settled(recorder: Recorder): Promise<void> {
+export async function settled(recorder: Recorder): Promise<void> {
   while (recorder.open > 0) await recorder.changed();
 }
 
@@ -183,4 +183,27 @@ async function accepted(
 /** Lets the proxy read what was written. */
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
+/** A few cases of each kind through real connections, cut at every byte. */
+export async function runSplits(door: Door, cases: readonly RequestCase[]): Promise<CaseResult[]> {
+  const results: CaseResult[] = [];
+  const bystander = new Bystander(door);
+  try {
+    for (const one of cases) {
+      let detail: string | null = null;
+      const name = `${one.group}: ${one.name}, cut at each of ${one.bytes.length} bytes (${one.source})`;
+      for (let at = 1; at <= one.bytes.length && detail === null; at++) {
+        const wrong = await runCase(door, bystander, one, (bytes) => [bytes.slice(0, at), bytes.slice(at)]).catch(
+          (error: Error) => error.message,
+        );
+        if (wrong !== null) detail = `cut at ${at}: ${wrong}`;
+      }
+      results.push({ target: door.name, case: name, outcome: detail === null ? "passed" : "failed", detail: detail ?? "" });
+      door.recorder.take();
+    }
+  } finally {
+    bystander.close();
+  }
+  return results;
 }

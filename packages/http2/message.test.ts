@@ -45,6 +45,7 @@ const MALFORMED: [string, string[]][] = [
   ["a method with a line end", withPseudo(":method", "GET\r\n")],
   ["an empty scheme", withPseudo(":scheme", "")],
   ["a scheme with a slash", withPseudo(":scheme", "http://x")],
+  ["a scheme that begins with a digit", withPseudo(":scheme", "1http")],
   ["an empty path", withPseudo(":path", "")],
   ["a path without a slash", withPseudo(":path", "a")],
   ["a path with a space", withPseudo(":path", "/a b")],
