@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
+import { IMAGE_ENVIRONMENT } from "#image";
 import { isDnsLabel, isDnsSubdomain } from "#kube";
 import { defaultPlan, formatIpv4, parseCidr, planNetwork } from "./network/index.ts";
 import { type ImageEntry, ImageTable } from "./node/images.ts";
@@ -211,7 +212,8 @@ const sampleRegistries = ["ghcr.io/fairlead", "docker.l5d.io/buoyantio"] as cons
 /** Images that every cluster knows: the product's, and the sample's where its programs are at hand. */
 export function defaultImages({ argv, checkout }: Program): Record<string, ImageEntry> {
   const images: Record<string, ImageEntry> = {};
-  for (const image of productImages) images[image] = { command: [...argv], commands: { [imageExecutable]: [...argv] } };
+  for (const image of productImages)
+    images[image] = { command: [...argv], commands: { [imageExecutable]: [...argv] }, env: { ...IMAGE_ENVIRONMENT } };
   const sample =
     checkout === undefined ? sampleBeside(argv[0] as string) : [argv[0] as string, join(checkout, "examples/emojivoto/main.ts")];
   if (sample) {

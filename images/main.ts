@@ -2,6 +2,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { IMAGE_ENVIRONMENT } from "#image";
 import { compile } from "../scripts/build.ts";
 import { makeLayer, writeArchive } from "./oci.ts";
 
@@ -92,7 +93,8 @@ export async function main(): Promise<void> {
     ]);
     iptables(product);
     const layer = await makeLayer({ root: product, path: join(work, "fairlead.gz") });
-    await writeArchive({ out: join(out, "fairlead.tar"), images: [{ name: `${REGISTRY}/fairlead:${tag()}`, layer, entrypoint: [bin] }] });
+    const env = Object.entries(IMAGE_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
+    await writeArchive({ out: join(out, "fairlead.tar"), images: [{ name: `${REGISTRY}/fairlead:${tag()}`, layer, entrypoint: [bin], env }] });
 
     const sample = join(work, "emojivoto");
     const sampleBin = "/usr/local/bin/emojivoto";

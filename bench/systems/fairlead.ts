@@ -4,6 +4,7 @@ import "reflect-metadata";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import { IMAGE_ENVIRONMENT } from "#image";
 import { compile } from "../../scripts/build.ts";
 import type { Authority } from "../certificates.ts";
 import type { ControlPlaneConfig } from "../control-plane.ts";
@@ -58,6 +59,7 @@ export async function environment(
   run(["chown", "-R", String(PROXY_UID), directory]);
   const control = `127.0.0.1:${CONTROL_PORT}`;
   return {
+    ...IMAGE_ENVIRONMENT,
     LINKERD2_PROXY_LOG: "warn",
     LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: ports.outbound,
     LINKERD2_PROXY_INBOUND_LISTEN_ADDR: ports.inbound,
