@@ -91,6 +91,8 @@ export async function merge(target: Target, place: Workplace, into: string, sign
   rmSync(into, { recursive: true, force: true });
   mkdirSync(into, { recursive: true });
   const { stderr, code } = await libFuzzer(place, signal, [
+    // The first makes Jazzer write the wrapper by which libFuzzer starts itself again, the second asks for the fewest inputs.
+    "-merge=1",
     "-set_cover_merge=1",
     `-max_len=${target.maxBytes}`,
     into,
