@@ -61,7 +61,11 @@ async function attack(target: Target, attack: Attack): Promise<void> {
   expect(proxy.alive).toBe(true);
   if (attack.ends === "calm") expect(outcome.goaway).toBe("ENHANCE_YOUR_CALM");
   else if (attack.ends === "error") expect(outcome.goaway).toMatch(/_ERROR$/);
-  else expect(outcome).toMatchObject({ complete: true, goaway: null, closed: false });
+  else {
+    expect(outcome).toMatchObject({ complete: true, closed: false });
+    // The application may be less patient than the proxy, which then ends the connection when all is answered.
+    expect(outcome.goaway ?? "NO_ERROR").toBe("NO_ERROR");
+  }
   if (attack.reads !== false) expect(outcome.sentBytes).toBeLessThan(STOPPED_BYTES);
   expect(await target.neighbour()).toBe(200);
 }
@@ -71,7 +75,8 @@ for (const [name, target] of Object.entries(targets)) {
     let open = 0;
     let closed = 0;
 
-    it("counts before", async () => {
+    beforeAll(async () => {
+      if (!canRunPods) return;
       expect(await target.neighbour()).toBe(200);
       open = await target.proxy().openConnections();
       closed = (await target.proxy().metrics()).sum("tcp_close_total", { peer: "src" });
