@@ -1,6 +1,7 @@
 // The proxy's composition, read top to bottom: configuration, mechanisms, identity, control, the two sides, their doors, drain
 // (spec proxy §1). `main` resolves with the exit status: 64 for a configuration that cannot be used, 1 when something cannot be
 // bound, 0 after a drained shutdown.
+import { readFileSync } from "node:fs";
 import { formatSocketAddr, type SocketAddr } from "#addr";
 import { Log } from "#log";
 import { Registry } from "#metrics";
@@ -10,15 +11,17 @@ import { type Control, createControl } from "./control/index.ts";
 import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
-import { noObservers } from "./http/observe.ts";
 import { Certifier, loadKeyMaterial } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
 import { Inbound } from "./inbound/index.ts";
 import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
+import { createObservation } from "./observe.ts";
 import { Outbound } from "./outbound/index.ts";
 import { createRuntime } from "./runtime.ts";
+import { TapServer } from "./tap/index.ts";
 import type { DialContext } from "./tcp/dial.ts";
 import { TlsStore } from "./tls/index.ts";
+import { describeNode, parseAttributes, SpanExporter, Tracer } from "./tracing/index.ts";
 import { type Connection, Listener, openOriginalDst } from "./transport/index.ts";
 
 type Env = Record<string, string | undefined>;
@@ -64,7 +67,6 @@ async function run(config: Config, log: Log): Promise<number> {
   const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs });
   telemetry.groupControl(controlFamilies);
   const drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
-  const observers = noObservers();
   const stop = shutdownSignal();
 
   // Identity: the key stays, the certificate is renewed; connections take the newest one.
@@ -75,6 +77,13 @@ async function run(config: Config, log: Log): Promise<number> {
 
   // The control plane's word: where names are, who may call.
   const control: Control = createControl({ config, runtime, engines, tls, families: controlFamilies, log });
+
+  // Those who look at requests: taps, and the collector's spans.
+  const exporter = createExporter(config, control, runtime.random, log);
+  const { observers, taps } = createObservation({
+    tracer: exporter === null ? null : createTracer((span) => exporter.add(span)),
+    now: () => performance.now(),
+  });
 
   // Both sides.
   const dialing = (side: Config["inbound"] | Config["outbound"]): Omit<DialContext, "refusePort" | "refuseLoopback"> => ({
@@ -118,7 +127,7 @@ async function run(config: Config, log: Log): Promise<number> {
     originalDst,
     log: (level, message, fields) => inboundLog.log(level, message, fields),
   });
-  registerProcessMetrics(registry, { identity: certifier });
+  registerProcessMetrics(registry, { identity: certifier, exports: exporter?.counts ?? null });
   let ready = certifier === null;
   const admin = new Admin({
     context: inbound.context,
@@ -126,16 +135,22 @@ async function run(config: Config, log: Log): Promise<number> {
     addr: () => config.admin,
   });
 
+  const tap =
+    config.tap === null || tls === null ? null : new TapServer({ runtime, engines, tls, registry: taps, permitted: config.tap.service });
+
   // The doors: all bound before anything is served; the admin door opens at once, the others with the first certificate.
   const door = (at: SocketAddr, keepaliveMs: number | null, onAccept: (connection: Connection) => void): Listener =>
     new Listener({ ...at, flushQueue: runtime.flushQueue, keepaliveMs, onAccept });
   const adminDoor = door(config.admin, null, (connection) => admin.accept(connection));
   const inboundDoor = door(config.inbound.listen, config.inbound.acceptKeepaliveMs, (connection) => inbound.accept(connection));
   const outboundDoor = door(config.outbound.listen, config.outbound.acceptKeepaliveMs, (connection) => outbound.accept(connection));
+  const tapDoor = config.tap === null || tap === null ? null : door(config.tap.listen, null, (connection) => tap.accept(connection));
   adminDoor.open();
+  tapDoor?.open();
   app.info(`Admin interface on ${formatSocketAddr(config.admin)}`);
   app.info(`Inbound interface on ${formatSocketAddr(config.inbound.listen)}`);
   app.info(`Outbound interface on ${formatSocketAddr(config.outbound.listen)}`);
+  app.info(config.tap === null ? "Tap DISABLED" : `Tap interface on ${formatSocketAddr(config.tap.listen)}`);
   if (certifier !== null) app.info(`Local identity is ${certifier.localName}`);
   app.info(`Destinations resolved via ${config.destination.service.addr.host}:${config.destination.service.addr.port}`);
 
@@ -154,13 +169,51 @@ async function run(config: Config, log: Log): Promise<number> {
   app.info("shutting down", { connections: drains.inbound.size + drains.outbound.size });
   inboundDoor.stop();
   adminDoor.stop();
+  tapDoor?.stop();
   await drains.inbound.drain();
   // The application may have had to ask others for the answers it still owed: its way out stays open until here.
   outboundDoor.stop();
   await drains.outbound.drain();
+  // Those who looked saw the last requests too; what is said last leaves at the end of this turn.
+  tap?.close();
+  exporter?.close();
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
   certifier?.stop();
   control.stop();
   return 0;
+}
+
+/** Null without a collector. */
+function createExporter(config: Config, control: Control, random: () => number, log: Log): SpanExporter | null {
+  const { collector } = control;
+  if (config.trace === null || collector === null) return null;
+  const logger = log.logger("linkerd::opencensus");
+  const { attributesPath } = config.trace;
+  let attributes: Record<string, string> = {};
+  try {
+    if (attributesPath !== null) attributes = parseAttributes(readFileSync(attributesPath, "utf8"));
+  } catch (error) {
+    logger.warn("trace attributes cannot be read", { path: attributesPath, error: (error as Error).message });
+  }
+  return new SpanExporter({
+    acquire: (use) => collector.acquire(use),
+    node: describeNode({ hostname: config.hostname, pid: process.pid, startMs: performance.timeOrigin, attributes }),
+    backoff: config.outbound.backoff,
+    random,
+    schedule(run, ms) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+    onProblem: (message) => logger.debug("span export ended", { error: message }),
+  });
+}
+
+function createTracer(sink: ConstructorParameters<typeof Tracer>[0]["sink"]): Tracer {
+  return new Tracer({
+    sink,
+    wallMs: () => performance.timeOrigin + performance.now(),
+    random: (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
+  });
 }
 
 function createCertifier(

@@ -1,4 +1,4 @@
-// One call with one request message: unary, or a stream of answers. Callbacks only; nothing is queued.
+// One call: with one request message, answered once or by a stream, or with a stream of them. Callbacks only; nothing is queued.
 import {
   type ClientEngine,
   type ClientStream,
@@ -20,6 +20,8 @@ export interface CallHandler {
   /** One answer, not decoded. Throwing ends the call with INTERNAL. */
   message(bytes: Uint8Array): void;
   end(status: Status): void;
+  /** Of what was sent, some has been passed on. May be called within {@link OpenCall.send}. */
+  room?(): void;
 }
 
 /** Watches one call, for metrics. */
@@ -41,15 +43,31 @@ export type CallInit = {
   readonly observer: CallObserver | null;
 };
 
+/** A call whose requests are still being sent. Nothing of it does anything once the call is over. */
+export interface OpenCall {
+  send(message: Uint8Array): void;
+  /** Bytes sent that have not been passed on. */
+  readonly pending: number;
+  /** No more requests. */
+  finish(): void;
+  cancel(): void;
+}
+
 /** Sends the request. Returns a function that cancels. */
 export function startCall(init: CallInit): () => void {
   const call = new Call(init);
+  call.send(init.message, true);
   return () => call.cancel();
+}
+
+/** Begins a call that is to send any number of requests. */
+export function openCall(init: Omit<CallInit, "message">): OpenCall {
+  return new Call(init);
 }
 
 const FIELDS = ["content-type", "application/grpc", "te", "trailers"] as const;
 
-class Call implements ResponseIncoming {
+class Call implements ResponseIncoming, OpenCall {
   readonly #handler: CallHandler;
   readonly #observer: CallObserver | null;
   readonly #stream: ClientStream;
@@ -58,13 +76,28 @@ class Call implements ResponseIncoming {
   #status: Status | null = null;
   #timed = false;
   #over = false;
+  #pending = 0;
 
-  constructor({ engine, authority, path, message, handler, observer }: CallInit) {
+  constructor({ engine, authority, path, handler, observer }: Omit<CallInit, "message">) {
     this.#handler = handler;
     this.#observer = observer;
     const head = new RequestHead({ version: "HTTP/2", method: "POST", form: "origin", scheme: "http", authority, path, fields: FIELDS });
     this.#stream = engine.request(head, false, this);
-    this.#stream.write(encodeFrame(message), true);
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  send(message: Uint8Array, end = false): void {
+    if (this.#over) return;
+    const frame = encodeFrame(message);
+    this.#pending += frame.length;
+    this.#stream.write(frame, end);
+  }
+
+  finish(): void {
+    if (!this.#over) this.#stream.write(EMPTY, true);
   }
 
   cancel(): void {
@@ -97,7 +130,10 @@ class Call implements ResponseIncoming {
     if (!this.#over) this.#finish(fields);
   }
 
-  onWritten(): void {}
+  onWritten(bytes: number): void {
+    this.#pending -= bytes;
+    if (!this.#over) this.#handler.room?.();
+  }
 
   onReset(error: StreamError): void {
     if (this.#over) return;
@@ -152,3 +188,5 @@ class Call implements ResponseIncoming {
     );
   }
 }
+
+const EMPTY = new Uint8Array(0);

@@ -5,7 +5,7 @@ import { type CallObserver, startCall } from "./call.ts";
 import { decode, encode, type MessageTable, type Plain } from "./protobuf.ts";
 import { Code, GrpcError, type Status } from "./status.ts";
 
-export { type CallHandler, type CallInit, type CallObserver, MAX_MESSAGE_BYTES, startCall } from "./call.ts";
+export { type CallHandler, type CallInit, type CallObserver, MAX_MESSAGE_BYTES, type OpenCall, openCall, startCall } from "./call.ts";
 export { encodeFrame, type FrameFault, FrameReader } from "./frames.ts";
 export {
   decode,
@@ -21,6 +21,7 @@ export {
   repeated,
   type Scalar,
 } from "./protobuf.ts";
+export { type ServeOptions, ServerCall, type ServerMethod, serveCall } from "./server.ts";
 export { Code, codeName, GrpcError, type Status, statusOfFields, statusOfHttp, statusOfReset } from "./status.ts";
 
 export type Method<Request, Response> = {

@@ -48,6 +48,12 @@ const SCALARS = {
     read: (r: BinaryReader) => BigInt(r.int64()),
     write: (w: BinaryWriter, v: bigint) => w.int64(v),
   },
+  uint64: {
+    wire: WireType.Varint,
+    zero: () => 0n,
+    read: (r: BinaryReader) => BigInt(r.uint64()),
+    write: (w: BinaryWriter, v: bigint) => w.uint64(v),
+  },
   fixed32: {
     wire: WireType.Bit32,
     zero: () => 0,

@@ -127,7 +127,7 @@ function uptime(ms: number): string {
   return `[${String(Math.floor(micros / 1e6)).padStart(6)}.${String(micros % 1e6).padStart(6, "0")}s]`;
 }
 
-/** A peer's bytes must not forge lines or drive a terminal. */
-function escapeControl(text: string): string {
+/** A peer's bytes must not forge lines or drive a terminal: control characters become `\xNN` (spec hardening §3 row 35). */
+export function escapeControl(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }

@@ -11,9 +11,15 @@ export interface ShownIdentity {
   readonly refreshes: number;
 }
 
-export function registerProcessMetrics(registry: Registry, { identity }: { identity: ShownIdentity | null }): void {
+/** What the span exporter has done; zeros without a collector. */
+export type ShownExports = { readonly streams: number; readonly requests: number; readonly spans: number };
+
+export function registerProcessMetrics(
+  registry: Registry,
+  { identity, exports = null }: { identity: ShownIdentity | null; exports?: ShownExports | null },
+): void {
   if (identity !== null) registry.fill("identity", () => identityMetrics(identity));
-  registry.text(spanMetrics);
+  registry.text(() => spanMetrics(exports ?? NO_EXPORTS));
   registry.text(processMetrics);
   registry.text(
     () =>
@@ -43,12 +49,14 @@ function identityMetrics(identity: ShownIdentity): string {
   return `${expiry}${single("identity_cert_refresh_count", "The total number of times this proxy's mTLS identity certificate has been refreshed by the Identity service.", "counter", identity.refreshes)}`;
 }
 
-/** Nothing is exported yet; the page has the families all the same, as that of the reference without a collector. */
-function spanMetrics(): string {
+const NO_EXPORTS: ShownExports = { streams: 0, requests: 0, spans: 0 };
+
+/** There without a collector too, as on the page of the reference. */
+function spanMetrics({ streams, requests, spans }: ShownExports): string {
   return (
-    single("opencensus_span_export_streams", "Total count of opened span export streams", "counter", 0) +
-    single("opencensus_span_export_requests", "Total count of span export request messages", "counter", 0) +
-    single("opencensus_span_exports", "Total count of spans exported", "counter", 0)
+    single("opencensus_span_export_streams", "Total count of opened span export streams", "counter", streams) +
+    single("opencensus_span_export_requests", "Total count of span export request messages", "counter", requests) +
+    single("opencensus_span_exports", "Total count of spans exported", "counter", spans)
   );
 }
 

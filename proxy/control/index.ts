@@ -32,6 +32,8 @@ export type ControlOptions = {
 export type Control = {
   readonly discovery: Discovery;
   readonly policies: PolicyStore;
+  /** Connections to the trace collector; null when none is configured. */
+  readonly collector: ServiceClient | null;
   /** One Certify call on a connection of its own. Rejects when identity is disabled. */
   readonly certify: CertifierOptions["certify"];
   stop(): void;
@@ -77,10 +79,12 @@ export function createControl({ config, runtime, engines, tls, families, log, dn
   });
   const { controller } = config.policy;
   const policyService = controller === null ? null : client(controller.service);
+  const collector = config.trace === null ? null : client(config.trace.service);
   const policies = new Policies({ config: config.policy, service: policyService, backoff, random, log: logger });
   return {
     discovery,
     policies,
+    collector,
     certify: async (request) => {
       if (config.identity === null) throw new Error("identity is disabled");
       return certify(client(config.identity.service), request);
@@ -89,6 +93,7 @@ export function createControl({ config, runtime, engines, tls, families, log, dn
       policies.stop();
       destination.close();
       policyService?.close();
+      collector?.close();
     },
   };
 }

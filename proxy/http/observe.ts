@@ -22,6 +22,7 @@ export type ObservedEndpoint = {
   readonly addr: SocketAddr;
   /** Outbound: the endpoint's metadata; inbound: `srv_name`, `saz_name`. */
   readonly labels: Labels;
+  readonly authorityOverride: string | null;
   /** To the endpoint. */
   readonly tls: ClientTls;
   /** Of the client's connection. */

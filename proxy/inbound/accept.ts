@@ -1,13 +1,13 @@
 // The stages of an accepted connection up to the point where it is known what it carries (spec proxy §3.3, §3.5).
 import type { SocketAddr } from "#addr";
 import { Timer } from "#stack";
-import type { ServerTls } from "../telemetry.ts";
+import type { InboundTelemetry, ServerTls } from "../telemetry.ts";
 import { detectTls, terminateTls } from "../tls/index.ts";
 import type { Connection, TlsSession } from "../transport/index.ts";
 import type { InboundContext } from "./context.ts";
 
 export type TlsStage = {
-  readonly context: InboundContext;
+  readonly context: Pick<InboundContext, "runtime" | "tls"> & { readonly telemetry: Pick<InboundTelemetry, "tcpError"> };
   readonly connection: Connection;
   readonly dst: SocketAddr;
   readonly timeoutMs: number;

@@ -234,6 +234,7 @@ function application(
         ["srv_name", labels.serverName],
         ["saz_name", labels.authorizationName],
       ],
+      authorityOverride: null,
       tls: target.tls,
       clientTls: labels.tls,
     },

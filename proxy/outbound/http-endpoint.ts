@@ -48,6 +48,7 @@ export function httpEndpointOptions(
       direction: "outbound",
       addr: endpoint.addr,
       labels: endpoint.labels,
+      authorityOverride: local ? null : endpoint.authorityOverride,
       tls: target.tls,
       clientTls: LOOPBACK,
     },
