@@ -132,7 +132,8 @@ export function parseSocketAddr(text: string): SocketAddr | null {
   return ip === null ? null : { ip, port: split.port };
 }
 
-const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
+// On the text as given: lower-casing turns the Kelvin sign into a k.
+const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
 /**
  * A DNS name in the proxy's grammar (spec proxy §1.3): at most 253 bytes, labels 1–63 of `[A-Za-z0-9_-]` without
@@ -140,12 +141,11 @@ const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
  * when it is none.
  */
 export function parseDnsName(text: string): string | null {
-  let name = text.toLowerCase();
-  if (name.endsWith(".")) name = name.slice(0, -1);
+  const name = text.endsWith(".") ? text.slice(0, -1) : text;
   if (name.length === 0 || name.length > 253) return null;
   const labels = name.split(".");
   for (const label of labels) if (!LABEL.test(label)) return null;
-  return /^[0-9]+$/.test(labels[labels.length - 1] ?? "") ? null : name;
+  return /^[0-9]+$/.test(labels[labels.length - 1] ?? "") ? null : name.toLowerCase();
 }
 
 /** Splits `host[:port]`; brackets of IPv6 are removed. Null on user info, an empty host or a bad port. */
@@ -156,7 +156,7 @@ export function splitAuthority(text: string): { host: string; port: number | nul
     if (close < 0) return null;
     const host = text.slice(1, close);
     const rest = text.slice(close + 1);
-    if (!host.includes(":")) return null;
+    if (parseIpv6(host) === null) return null;
     if (rest === "") return { host, port: null };
     if (!rest.startsWith(":")) return null;
     const port = parsePort(rest.slice(1));
