@@ -12,7 +12,7 @@ function failure(bytes) {
     fuzz(bytes);
     return "";
   } catch (error) {
-    return String(error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : error);
+    return String(error instanceof Error ? (error.stack ?? error) : error);
   }
 }
 // Numbers and quoted parts depend on the input; the words do not.

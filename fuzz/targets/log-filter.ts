@@ -1,0 +1,68 @@
+// Log filters, which the admin port takes from anyone in the pod, and the lines they let through.
+import { LEVELS, Log, MAX_DIRECTIVES, parseFilter } from "#log";
+import { check, same, type Target, utf8 } from "../target.ts";
+
+const target: Target = {
+  name: "log-filter",
+  what: "log filters: each directive is understood or named; levels as a naive reading has them; no value breaks a line",
+  maxBytes: 512,
+  seeds: [
+    "warn,linkerd=info",
+    "linkerd::inbound=debug,trace",
+    "off",
+    "linkerd[{name=a,b}]=info",
+    "a=b=c",
+    "INFO,  x::y ,",
+    "=info",
+    "a::=warn\n\x1b[31m",
+  ],
+  dictionary: ["linkerd", "::", "=info", "=debug", "trace", "error", "[{", "}]", ",off"],
+  run(input) {
+    const text = utf8(input);
+    const { filter, invalid } = parseFilter(text);
+    const parts = text.split(",").map((part) => part.trim());
+    for (const part of invalid) check(part !== "" && parts.includes(part), () => `${JSON.stringify(part)} is no directive of the filter`);
+    check(parts.filter((part) => part !== "").length - invalid.length <= MAX_DIRECTIVES, "more directives than the bound");
+    same(filter.text, text, "text");
+    const valid = parts.filter((part) => part !== "" && !invalid.includes(part));
+    for (const target of [
+      "linkerd",
+      "linkerd::inbound",
+      "linkerd_app",
+      "x::y::z",
+      "a",
+      ...valid.map((part) => (part.split("=")[0] as string).replace(/\[.*/, "")),
+    ])
+      same(filter.level(target), naive(valid, target), `level of ${target}`);
+    lines(text);
+  },
+};
+export default target;
+
+/** The longest directive that is the target or a module around it; among equals the last. */
+function naive(parts: readonly string[], target: string): string {
+  let level = "warn";
+  let longest = -1;
+  for (const part of parts) {
+    const bare = part.replace(/\[[^\]]*\]/, "");
+    const [left = "", right] = bare.split("=");
+    const alone = right === undefined && (LEVELS as readonly string[]).includes(left.toLowerCase());
+    const module = alone ? "" : left;
+    const around = module === "" || target === module || target.startsWith(`${module}::`);
+    if (!around || module.length < longest) continue;
+    longest = module.length;
+    level = (alone ? left : (right ?? "trace")).toLowerCase();
+  }
+  return level;
+}
+
+function lines(text: string): void {
+  for (const format of ["plain", "json"] as const) {
+    let out = "";
+    const log = new Log({ filter: "trace", format, write: (line) => (out += line), uptimeMs: () => 1.5 });
+    log.logger("linkerd").info(text, { value: text });
+    check(/^[^\n]*\n$/.test(out), "one line");
+    if (format === "plain") check(!/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(out), "control characters in a line");
+    else same((JSON.parse(out) as { fields: unknown }).fields, { message: text, value: text }, "fields");
+  }
+}
