@@ -12,6 +12,7 @@ import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
 import { Certifier, loadKeyMaterial } from "./identity/index.ts";
+import { IdleCollector, LOOK_MS } from "./idle.ts";
 import { Admin } from "./inbound/admin.ts";
 import { Inbound } from "./inbound/index.ts";
 import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
@@ -164,8 +165,12 @@ async function run(config: Config, log: Log): Promise<number> {
     inboundDoor.open();
   }
 
+  const idle = new IdleCollector({ turns: () => runtime.flushQueue.turns, collect: () => Bun.gc(true) });
+  const looking = setInterval(() => idle.look(), LOOK_MS);
+
   // Until someone asks for the end; then what is in progress is finished, without a deadline of our own (spec proxy §1.8).
   await stop.requested;
+  clearInterval(looking);
   app.info("shutting down", { connections: drains.inbound.size + drains.outbound.size });
   inboundDoor.stop();
   adminDoor.stop();

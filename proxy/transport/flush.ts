@@ -10,12 +10,15 @@ export interface Flushable {
 
 /** The process has one; handed to every connection. `defer` runs a callback at the end of the turn (`setImmediate`). */
 export class FlushQueue {
+  /** Event-loop turns that had output, so far. */
+  turns = 0;
   #queue: Flushable[] = [];
   #spare: Flushable[] = [];
   readonly #defer: (run: () => void) => void;
   readonly #onError: (error: unknown) => void;
   readonly #run = (): void => {
     const batch = this.#queue;
+    this.turns++;
     // A flush may queue more (a peer's window opened): that goes out at the end of the next turn.
     this.#queue = this.#spare;
     this.#spare = batch;
