@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import tls from "node:tls";
 import { createCa } from "../testing/certificates.ts";
 import { Frames, FrameType, frame, PREFACE } from "../testing/frames.ts";
-import { type Raw, raw } from "../testing/wire.ts";
+import type { Raw } from "../testing/wire.ts";
 import { Client, request, response } from "./testing/http1.ts";
 import { allow, server } from "./testing/messages.ts";
 import { canRunPods, id, type Node, Scene, secure } from "./testing/scene.ts";

@@ -7,7 +7,7 @@ type Server = MessageInitShape<typeof ServerSchema>;
 type Authz = MessageInitShape<typeof AuthzSchema>;
 export type Update = MessageInitShape<typeof UpdateSchema>;
 export type Profile = MessageInitShape<typeof DestinationProfileSchema>;
-export type Route = MessageInitShape<typeof RouteSchema>;
+export type Route = Exclude<MessageInitShape<typeof RouteSchema>, { readonly $unknown?: unknown; readonly $typeName: string }>;
 type Address = MessageInitShape<typeof WeightedAddrSchema>;
 
 export const ipv4 = (ip: string): number => ip.split(".").reduce((n, octet) => n * 256 + Number(octet), 0);

@@ -65,7 +65,6 @@ export class Scene {
   readonly directory: string;
   readonly #issued = new Map<string, Promise<Credentials>>();
   readonly #cleanups: (() => void)[] = [];
-  readonly #nodes: Node[] = [];
 
   private constructor(init: { network: Network; ca: TestCa; directory: string }) {
     this.network = init.network;
@@ -97,7 +96,6 @@ export class Scene {
   /** A pod with a control plane; no proxy yet. */
   async pod(options: NodeOptions = {}): Promise<Node> {
     const node = new Node(this, this.network.addPod(), options);
-    this.#nodes.push(node);
     if (options.controlPlane !== false) await node.control.start();
     return node;
   }
@@ -108,6 +106,13 @@ export class Scene {
     node.start();
     await node.ready();
     return node;
+  }
+
+  /** One more control plane in a pod; it is started by the test. */
+  controlPlane(pod: Pod, port: number): ControlPlane {
+    const control = new ControlPlane(this.ca, (server) => this.network.listen(pod, { ip: "127.0.0.1", port }, server));
+    this.onStop(() => control.stop());
+    return control;
   }
 
   /** Done at the end, last first. */
@@ -224,7 +229,6 @@ export class Scene {
   }
 
   stop(): void {
-    for (const node of this.#nodes) node.control.stop();
     for (const cleanup of this.#cleanups.reverse()) cleanup();
     this.network.remove();
     rmSync(this.directory, { recursive: true, force: true });
@@ -267,7 +271,7 @@ export class Node {
     this.pod = pod;
     this.#options = options;
     this.identity = id(options.account ?? "server");
-    this.control = new ControlPlane(scene.ca, (server) => scene.network.listen(pod, { ip: "127.0.0.1", port: CONTROL_PORT }, server));
+    this.control = scene.controlPlane(pod, CONTROL_PORT);
   }
 
   get ip(): string {
