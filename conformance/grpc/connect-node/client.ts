@@ -1,21 +1,19 @@
 // Interop client on connect-node, by its gRPC transport: `node client.mjs --server_host=HOST --server_port=PORT --test_case=NAME[,NAME …]`.
 import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { compressionGzip, createGrpcTransport } from "@connectrpc/connect-node";
+import { equal, flags, runCases } from "../../cases.ts";
+import { TestService, UnimplementedService } from "../gen/interop_pb.ts";
 import {
   Code,
-  equal,
-  flags,
   INITIAL_KEY,
   INITIAL_VALUE,
   LARGE_REQUEST_BYTES,
   LARGE_RESPONSE_BYTES,
   REQUEST_SIZES,
   RESPONSE_SIZES,
-  runCases,
   SPECIAL_STATUS_MESSAGE,
   STATUS_MESSAGE,
-} from "../assert.ts";
-import { TestService, UnimplementedService } from "../gen/interop_pb.ts";
+} from "../values.ts";
 
 const settings = flags(process.argv);
 const baseUrl = `http://${settings.host}:${settings.port}`;

@@ -1,13 +1,14 @@
 // The standard interop cases, and those of the Observer service, as a client of grpc-js.
 import { Metadata } from "@grpc/grpc-js";
+import { equal, ok } from "../../cases.ts";
+import { TestService, UnimplementedService } from "../gen/interop_pb.ts";
+import { Observer } from "../gen/observer_pb.ts";
 import {
   Code,
-  equal,
   INITIAL_KEY,
   INITIAL_VALUE,
   LARGE_REQUEST_BYTES,
   LARGE_RESPONSE_BYTES,
-  ok,
   REQUEST_SIZES,
   RESPONSE_SIZES,
   SPECIAL_STATUS_MESSAGE,
@@ -15,9 +16,7 @@ import {
   TRAILING_KEY,
   TRAILING_VALUE,
   timeoutMs,
-} from "../assert.ts";
-import { TestService, UnimplementedService } from "../gen/interop_pb.ts";
-import { Observer } from "../gen/observer_pb.ts";
+} from "../values.ts";
 import { ended, messages, reader, Stub } from "./stub.ts";
 
 const test = TestService.method;

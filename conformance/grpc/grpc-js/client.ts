@@ -1,5 +1,5 @@
 // Interop client on grpc-js: `node client.mjs --server_host=HOST --server_port=PORT --test_case=NAME[,NAME …]`.
-import { flags, runCases } from "../assert.ts";
+import { flags, runCases } from "../../cases.ts";
 import { cases } from "./cases.ts";
 import { Stub } from "./stub.ts";
 

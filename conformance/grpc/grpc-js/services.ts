@@ -8,7 +8,6 @@ import {
   Server,
   type ServerWritableStream,
 } from "@grpc/grpc-js";
-import { INITIAL_KEY, TRAILING_KEY } from "../assert.ts";
 import {
   type Empty,
   type SimpleRequest,
@@ -17,6 +16,7 @@ import {
   TestService,
 } from "../gen/interop_pb.ts";
 import { type CallName, type Hold, Observer } from "../gen/observer_pb.ts";
+import { INITIAL_KEY, TRAILING_KEY } from "../values.ts";
 import { definition } from "./stub.ts";
 
 type Out = { payload: { body: Uint8Array } };
@@ -89,6 +89,8 @@ const halfDuplexCall: handleBidiStreamingCall<StreamingOutputCallRequest, Out> =
 
 type Seen = { cancelled: boolean; notes: number };
 const AFTER_HALF_CLOSE_MS = 10;
+/** grpc-js ends what the client reset for the reader first, as if it were half-closed, and says that it is cancelled some turns later. */
+const CANCEL_MS = 500;
 
 function observer() {
   // How calls ended, for those who ask before and after.
@@ -125,7 +127,8 @@ function observer() {
       let number = BigInt(notes);
       const next = (): void => {
         if (over) return;
-        if (more-- > 0) {
+        if (call.cancelled || Date.now() >= Number(call.getDeadline())) end(true);
+        else if (more-- > 0) {
           call.write({ number: ++number });
           setTimeout(next, AFTER_HALF_CLOSE_MS);
         } else {
@@ -133,9 +136,7 @@ function observer() {
           call.end();
         }
       };
-      // What the client resets ends for the reader first, and is told to be cancelled then.
-      if (Date.now() >= Number(call.getDeadline())) end(true);
-      else setTimeout(next, AFTER_HALF_CLOSE_MS);
+      setTimeout(next, CANCEL_MS);
     });
     call.on("cancelled", () => end(true));
     call.on("error", () => end(true));

@@ -3,7 +3,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { Code } from "../assert.ts";
 import {
   SimpleRequestSchema,
   SimpleResponseSchema,
@@ -13,6 +12,7 @@ import {
   StreamingOutputCallResponseSchema,
 } from "../gen/interop_pb.ts";
 import { ArrivalSchema } from "../gen/observer_pb.ts";
+import { Code } from "../values.ts";
 
 type Message = { readonly compressed: boolean; readonly bytes: Uint8Array };
 

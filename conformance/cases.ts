@@ -1,4 +1,4 @@
-// What the client programs of the interop cases share: assertions, values of gRPC's case descriptions, and how they tell results.
+// What client programs of suites share: assertions, flags, and how they tell of their cases.
 
 /** @throws {Error} when the two differ. */
 export function equal(what: string, actual: unknown, expected: unknown): void {
@@ -10,30 +10,7 @@ export function ok(what: string, holds: boolean): void {
   if (!holds) throw new Error(what);
 }
 
-export const Code = { OK: 0, CANCELLED: 1, UNKNOWN: 2, INVALID_ARGUMENT: 3, DEADLINE_EXCEEDED: 4, UNIMPLEMENTED: 12 } as const;
-
-/** Sizes and texts of gRPC's "Interoperability Test Case Descriptions". */
-export const LARGE_REQUEST_BYTES = 271_828;
-export const LARGE_RESPONSE_BYTES = 314_159;
-export const REQUEST_SIZES = [27_182, 8, 1828, 45_904] as const;
-export const RESPONSE_SIZES = [31_415, 9, 2653, 58_979] as const;
-export const STATUS_MESSAGE = "test status message";
-export const SPECIAL_STATUS_MESSAGE = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
-export const INITIAL_KEY = "x-grpc-test-echo-initial";
-export const INITIAL_VALUE = "test_initial_metadata_value";
-export const TRAILING_KEY = "x-grpc-test-echo-trailing-bin";
-export const TRAILING_VALUE: readonly number[] = [0xab, 0xab, 0xab];
-
-const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
-
-/** The field grpc-timeout in milliseconds. @throws {Error} when it is none. */
-export function timeoutMs(field: string): number {
-  const match = /^(\d{1,8})([HMSmun])$/.exec(field);
-  if (match === null) throw new Error(`grpc-timeout: "${field}"`);
-  return Number(match[1]) * (UNITS[match[2] as string] as number);
-}
-
-/** A client program's settings, by the flags of every interop client. */
+/** A client program's settings, by the flags that gRPC's interop clients have. */
 export type Flags = { readonly host: string; readonly port: number; readonly cases: readonly string[] };
 
 export function flags(argv: readonly string[]): Flags {
@@ -46,7 +23,7 @@ export function flags(argv: readonly string[]): Flags {
 }
 
 /** A case's bound. */
-const CASE_MS = 60_000;
+const CASE_MS = 45_000;
 
 /** Runs cases one after the other; a line of JSON tells of each: `{"case": …, "error": … | null}`. */
 export async function runCases(names: readonly string[], cases: Readonly<Record<string, () => Promise<void>>>): Promise<void> {
