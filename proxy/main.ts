@@ -6,6 +6,7 @@ import { formatSocketAddr, type SocketAddr } from "#addr";
 import { Log } from "#log";
 import { Registry } from "#metrics";
 import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
+import { BackgroundThreads, ownThreads } from "./background.ts";
 import { type Config, matchesSuffix, parseConfig } from "./config/index.ts";
 import { type Control, createControl } from "./control/index.ts";
 import { DrainRegistry } from "./drain.ts";
@@ -166,7 +167,11 @@ async function run(config: Config, log: Log): Promise<number> {
   }
 
   const idle = new IdleCollector({ turns: () => runtime.flushQueue.turns, collect: () => Bun.gc(true) });
-  const looking = setInterval(() => idle.look(), LOOK_MS);
+  const background = new BackgroundThreads(ownThreads);
+  const looking = setInterval(() => {
+    idle.look();
+    background.look();
+  }, LOOK_MS);
 
   // Until someone asks for the end; then what is in progress is finished, without a deadline of our own (spec proxy §1.8).
   await stop.requested;
