@@ -212,6 +212,20 @@ describe("readiness", () => {
     expect(world.host.calls).toEqual(["finish"]);
   });
 
+  test("GOAWAY: whoever hears that a request was refused finds no room for it here", () => {
+    const world = World.begun();
+    const refused = world.request();
+    const ready: boolean[] = [];
+    refused.stream.incoming = {
+      ...new Recorder(),
+      onReset: () => void ready.push(world.client.ready, world.client.retired),
+    } as unknown as Recorder;
+    world.read();
+    world.send(goaway(0, ErrorCode.NO_ERROR));
+    expect(ready).toEqual([false, true]);
+    expect([world.states, world.host.calls]).toEqual([1, ["finish"]]);
+  });
+
   test("GOAWAY then SETTINGS of no streams, and floods of GOAWAY (CVE-2021-32780)", () => {
     const world = World.begun();
     const { in: incoming } = world.request();

@@ -164,6 +164,9 @@ export class Http2Client extends Connection implements ClientEngine {
   }
 
   protected override goawayReceived(lastStreamId: number): void {
+    // First: what is refused is sent again from within, and must not come back to this connection.
+    const untold = this.#retired ? null : this.onStateChange;
+    this.#retired = true;
     for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId || (stream.flags & CLOSED) !== 0) continue;
       // RFC 9113 §6.8: not processed.
@@ -171,7 +174,8 @@ export class Http2Client extends Connection implements ClientEngine {
       this.close(stream);
       stream.incoming.onReset({ kind: "refused" });
     }
-    this.#retire();
+    untold?.();
+    this.#finishWhenIdle();
   }
 
   protected override resetReceived(stream: Stream, code: number): void {

@@ -65,6 +65,8 @@ export function paddedData(streamId: number, content: string, padding: number, e
 
 const NAMES = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
 
+const codeName = (code: number): string => NAMES.get(code) ?? String(code);
+
 /** The peer's half of the compression state and its view of what it gets. */
 export class Peer {
   readonly encoder = new Encoder();
@@ -133,7 +135,7 @@ export class Peer {
         this.#block = concat(this.#block, payload);
         return (flags & Flag.END_HEADERS) !== 0 ? this.#head(streamId) : `CONTINUATION ${streamId} …`;
       case FrameType.RST_STREAM:
-        return `RST_STREAM ${streamId} ${NAMES.get(readUint32(payload, 0))}`;
+        return `RST_STREAM ${streamId} ${codeName(readUint32(payload, 0))}`;
       case FrameType.SETTINGS: {
         if ((flags & Flag.ACK) !== 0) return "SETTINGS ACK";
         const pairs: string[] = [];
@@ -143,7 +145,7 @@ export class Peer {
       case FrameType.PING:
         return (flags & Flag.ACK) !== 0 ? "PING ACK" : "PING";
       case FrameType.GOAWAY:
-        return `GOAWAY ${readUint31(payload, 0)} ${NAMES.get(readUint32(payload, 4))}`;
+        return `GOAWAY ${readUint31(payload, 0)} ${codeName(readUint32(payload, 4))}`;
       case FrameType.WINDOW_UPDATE:
         return `WINDOW_UPDATE ${streamId} ${readUint32(payload, 0)}`;
       default:
