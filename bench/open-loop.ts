@@ -74,7 +74,8 @@ function main(args: readonly string[]): void {
   const eventView = new DataView(event.buffer);
   const events = new Uint8Array(EVENT_BYTES * MAX_EVENTS);
   const eventsView = new DataView(events.buffer);
-  const timeout = new BigInt64Array(2);
+  // With a buffer of its own: without, it moves once the loop is compiled, and the kernel reads what was there.
+  const timeout = new BigInt64Array(new ArrayBuffer(16));
   const input = Buffer.alloc(64 * 1024);
   const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${ip}\r\nUser-Agent: open-loop\r\nAccept: */*\r\n\r\n`);
   const [inputPtr, requestPtr, eventsPtr, timeoutPtr] = [ptr(input), ptr(request), ptr(events), ptr(timeout)];

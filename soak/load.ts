@@ -18,12 +18,14 @@ export type LoadReport = {
   /** Operations that were due and not begun, as too many were in flight. */
   readonly late: number;
   readonly errors: number;
-  /** The first ones. */
-  readonly reasons: readonly string[];
+  /** What went wrong, how often, and when first and last; at most {@link MAX_REASONS} different ones. */
+  readonly reasons: readonly Reason[];
   /** Of `http` since the last report, ms. */
   readonly p50: number;
   readonly p99: number;
 };
+
+export type Reason = { readonly kind: Kind; readonly message: string; count: number; readonly first: string; last: string };
 
 const MAX_REASONS = 50;
 const MAX_IN_FLIGHT = 400;
@@ -43,7 +45,7 @@ class Load {
   readonly #address: string;
   readonly #payloads = new Payloads();
   readonly #right = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
-  readonly #reasons: string[] = [];
+  readonly #reasons = new Map<string, Reason>();
   readonly #channel: grpc.Client;
   #latencies: number[] = [];
   #errors = 0;
@@ -82,8 +84,7 @@ class Load {
         },
         (error: unknown) => {
           this.#errors++;
-          const reason = `${new Date().toISOString()} ${kind} ${seed}: ${error instanceof Error ? error.message : String(error)}`;
-          if (this.#reasons.length < MAX_REASONS) this.#reasons.push(reason);
+          this.#note(kind, error instanceof Error ? error.message : String(error));
         },
       )
       .finally(() => {
@@ -101,10 +102,20 @@ class Load {
       inFlight: this.#inFlight,
       late: this.#late,
       errors: this.#errors,
-      reasons: this.#reasons,
+      reasons: [...this.#reasons.values()],
       p50: quantile(0.5),
       p99: quantile(0.99),
     };
+  }
+
+  #note(kind: Kind, message: string): void {
+    const now = new Date().toISOString();
+    const known = this.#reasons.get(`${kind} ${message}`);
+    if (known !== undefined) {
+      known.count++;
+      known.last = now;
+    } else if (this.#reasons.size < MAX_REASONS)
+      this.#reasons.set(`${kind} ${message}`, { kind, message, count: 1, first: now, last: now });
   }
 
   close(): void {

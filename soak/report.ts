@@ -28,6 +28,6 @@ export function reportText(result: SoakResult & { readonly started: string; read
     result.faults.length === 0 ? "0 faults" : `${result.faults.length} faults:`,
     ...result.faults.map((fault) => `  ${fault}`),
   );
-  lines.push(...load.reasons.map((reason) => `    ${reason}`));
+  lines.push(...load.reasons.map(({ kind, message, count, first, last }) => `    ${count} × ${kind}: ${message} (${first} to ${last})`));
   return `${lines.join("\n")}\n`;
 }

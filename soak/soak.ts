@@ -81,6 +81,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     addresses: options.instances + Math.ceil(REST_MS / options.churnMs) + 2,
     certificateLifetimeMs: options.certificateLifetimeMs,
     env: {
+      LINKERD2_PROXY_LOG: "warn,linkerd=info",
       LINKERD2_PROXY_IDENTITY_MIN_REFRESH: "1s",
       LINKERD2_PROXY_INBOUND_ROUTER_MAX_IDLE_AGE: idle,
       LINKERD2_PROXY_OUTBOUND_ROUTER_MAX_IDLE_AGE: idle,
@@ -128,7 +129,7 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
   outsider.child.kill();
   await outsider.child.exited;
 
-  if (report.errors > 0) faults.push(`${report.errors} errors, such as ${report.reasons[0]}`);
+  if (report.errors > 0) faults.push(`${report.errors} errors, such as ${report.reasons[0]?.kind}: ${report.reasons[0]?.message}`);
   if (report.late > 0) faults.push(`${report.late} operations could not begin in time`);
   if (!(refused > 0)) faults.push("the client without identity was never answered");
   for (const [kind, count] of Object.entries(report.right)) if (count === 0) faults.push(`no ${kind} succeeded`);
@@ -148,6 +149,7 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
     if (lived && certificates[side] < 2) faults.push(`proxy ${side}: ${certificates[side]} certificates in ${Math.round(seconds)} s`);
     const log = (await mesh.log(side)).split("\n").filter((line) => / ERROR |internal error/.test(line));
     if (log.length > 0) faults.push(`proxy ${side} logged ${log.length} errors, such as ${log[0]}`);
+    if (faults.length > 0) say(`proxy ${side} said last:\n${(await mesh.log(side)).split("\n").slice(-20).join("\n")}`);
   }
   return {
     seconds,
