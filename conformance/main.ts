@@ -10,8 +10,9 @@ import { h2spec } from "./h2spec/suite.ts";
 import { count, summary, withExceptions, writeReport } from "./report.ts";
 import { smuggling } from "./smuggling/suite.ts";
 import type { CaseResult, Suite } from "./suite.ts";
+import { websocket } from "./websocket/suite.ts";
 
-const SUITES: readonly Suite[] = [h2spec, h2specd, grpc, smuggling];
+const SUITES: readonly Suite[] = [h2spec, h2specd, grpc, websocket, smuggling];
 
 async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseResult[]> {
   await suite.prepare();
