@@ -66,7 +66,7 @@ async function run(config: Config, log: Log): Promise<number> {
   const engines = createEngines({ ...config.http2, now: () => performance.now(), wallMs: () => Date.now() });
   const registry = new Registry();
   const controlFamilies = new ResponseFamilies("control_", "control plane", config.metricsRetainIdleMs);
-  const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs });
+  const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs, now: () => performance.now() });
   telemetry.groupControl(controlFamilies);
   const drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
   const stop = shutdownSignal();

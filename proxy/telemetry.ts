@@ -27,6 +27,20 @@ export interface TransportScope {
 
 export type InboundTarget = { readonly target: SocketAddr; readonly tls: ServerTls; readonly serverName: string };
 
+/** `pending`: somebody waits for it; `error`: it has not been ready for too long. */
+export type Readiness = "ready" | "pending" | "error";
+export type StackProtocol = "http" | "tcp";
+/** `accept`: of an original destination; `logical`: of a name; `concrete`: of a leg of its split; `endpoint`: of an address. */
+export type StackName = "accept" | "logical" | "concrete" | "endpoint";
+
+/** One stack, counted when it is made (spec proxy §9.8). */
+export interface StackScope {
+  /** Its readiness has changed. */
+  poll(readiness: Readiness): void;
+  /** It is gone; calling it twice is harmless. */
+  drop(): void;
+}
+
 export interface InboundTelemetry {
   /** `peer="src"`. */
   accept(labels: InboundTarget): TransportScope;
@@ -42,6 +56,7 @@ export interface InboundTelemetry {
   terminate(labels: InboundTarget): Counter;
   httpError(error: ErrorLabel, target: SocketAddr, serverName: string): void;
   tcpError(error: ErrorLabel, target: SocketAddr): void;
+  stack(protocol: StackProtocol, name: StackName): StackScope;
 }
 
 export interface OutboundTelemetry {
@@ -55,6 +70,7 @@ export interface OutboundTelemetry {
   retryable(dst: string, labels: Labels): { count(): void; countNoBudget(): void };
   httpError(error: ErrorLabel): void;
   tcpError(error: ErrorLabel, target: SocketAddr): void;
+  stack(protocol: StackProtocol, name: StackName): StackScope;
 }
 
 export type OutboundTarget = {

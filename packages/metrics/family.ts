@@ -1,8 +1,10 @@
 // A metric with its series, found by their label text. Series that nobody touches expire (spec proxy §9.9).
-import { Counter, Gauge, Histogram, type Series } from "./series.ts";
+import { Counter, Gauge, Histogram, type Holder, type Series } from "./series.ts";
 
 /** Series of one family; a client that varies a label must not fill the memory. What would be more shares one overflow series. */
 export const MAX_SERIES = 10_000;
+/** The same for histograms, each of which is as many lines as it has buckets. */
+export const MAX_HISTOGRAM_SERIES = 5_000;
 const OVERFLOW = 'overflow="true"';
 
 /** When unused series go: `never`, or after this long without a change. */
@@ -20,13 +22,27 @@ abstract class FamilyOf<S extends Series> implements Family {
   readonly #help: string;
   readonly #type: string;
   readonly #retention: Retention;
+  readonly #maxSeries: number;
   readonly #series = new Map<string, S>();
 
-  constructor({ name, help, type, retention = "never" }: { name: string; help: string; type: string; retention?: Retention }) {
+  constructor({
+    name,
+    help,
+    type,
+    retention = "never",
+    maxSeries = MAX_SERIES,
+  }: {
+    name: string;
+    help: string;
+    type: string;
+    retention?: Retention;
+    maxSeries?: number;
+  }) {
     this.name = name;
     this.#help = help;
     this.#type = type;
     this.#retention = retention;
+    this.#maxSeries = maxSeries;
   }
 
   protected abstract make(labels: string): S;
@@ -35,14 +51,19 @@ abstract class FamilyOf<S extends Series> implements Family {
     return this.#series.size;
   }
 
-  /** The series of these labels, made when absent. Keep it. */
-  get(labels: string): S {
-    const found = this.#series.get(labels);
-    if (found) return found;
-    if (this.#series.size >= MAX_SERIES && labels !== OVERFLOW) return this.get(OVERFLOW);
-    const made = this.make(labels);
-    this.#series.set(labels, made);
-    return made;
+  /**
+   * The series of these labels, made when absent. Who keeps it gives a `holder`, so that it stays for as long; without one it is
+   * to be used at once, as it may expire at the next scrape.
+   */
+  get(labels: string, holder?: Holder): S {
+    let series = this.#series.get(labels);
+    if (series === undefined) {
+      if (this.#series.size >= this.#maxSeries && labels !== OVERFLOW) return this.get(OVERFLOW, EVERYBODY);
+      series = this.make(labels);
+      this.#series.set(labels, series);
+    }
+    if (holder !== undefined) series.hold(holder);
+    return series;
   }
 
   /** Writes, then forgets what has been idle for the retention. */
@@ -55,12 +76,14 @@ abstract class FamilyOf<S extends Series> implements Family {
         series.lastChangeMs = nowMs;
       } else if (this.#retention !== "never" && series.idle && nowMs - series.lastChangeMs > this.#retention) {
         this.#series.delete(series.labels);
-        series.revive = () => void this.#series.set(series.labels, series);
       }
     }
     return text;
   }
 }
+
+/** Of a series that any number of others hide in. */
+const EVERYBODY: Holder = { held: true };
 
 type Options = { name: string; help: string; retention?: Retention };
 
@@ -88,7 +111,7 @@ export class HistogramFamily extends FamilyOf<Histogram> {
   readonly #bounds: readonly number[];
 
   constructor(options: Options & { bounds: readonly number[] }) {
-    super({ ...options, type: "histogram" });
+    super({ ...options, type: "histogram", maxSeries: MAX_HISTOGRAM_SERIES });
     this.#bounds = options.bounds;
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CounterFamily, formatLabels, GaugeFamily, HistogramFamily, MAX_SERIES, Registry } from "./index.ts";
+import { CounterFamily, formatLabels, GaugeFamily, HistogramFamily, MAX_HISTOGRAM_SERIES, MAX_SERIES, Registry } from "./index.ts";
 
 test("a page: HELP and TYPE, series in order of their making, whole groups only", () => {
   const registry = new Registry();
@@ -29,16 +29,42 @@ process 1
 });
 
 describe("expiry", () => {
-  test("an idle series goes after the retention, is printed a last time, and comes back when it is used", () => {
+  test("an idle series goes after the retention and is printed a last time", () => {
     const family = new CounterFamily({ name: "x", help: "X.", retention: 600_000 });
-    const series = family.get('a="1"');
-    series.add();
+    family.get('a="1"').add();
     family.print(0);
     expect(family.print(600_000)).toContain('a="1"');
     expect(family.print(600_001)).toContain('a="1"');
     expect(family.print(600_002)).not.toContain('a="1"');
-    series.add();
-    expect(family.print(600_003)).toContain('x{a="1"} 2');
+    family.get('a="1"').add();
+    expect(family.print(600_003)).toContain('x{a="1"} 1');
+  });
+
+  test("a series that somebody holds stays, however long it is idle; the last holder decides", () => {
+    const family = new CounterFamily({ name: "x", help: "X.", retention: 10 });
+    const holders = [{ held: true }, { held: true }];
+    for (const holder of holders) family.get("", holder).add();
+    family.print(0);
+    family.print(1000);
+    (holders[0] as { held: boolean }).held = false;
+    family.print(2000);
+    expect(family.size).toBe(1);
+    (holders[1] as { held: boolean }).held = false;
+    expect(family.print(3000)).toContain("x 2");
+    expect(family.size).toBe(0);
+  });
+
+  test("what belongs to a gauge stays while it is not zero", () => {
+    const open = new GaugeFamily({ name: "open", help: "Open.", retention: 10 }).get("");
+    const bytes = new CounterFamily({ name: "bytes", help: "Bytes.", retention: 10 });
+    bytes.get("", open).add();
+    open.add(1);
+    bytes.print(0);
+    bytes.print(1000);
+    expect(bytes.size).toBe(1);
+    open.add(-1);
+    bytes.print(2000);
+    expect(bytes.size).toBe(0);
   });
 
   test("a gauge stays while it is not zero", () => {
@@ -66,14 +92,48 @@ describe("expiry", () => {
   });
 });
 
-test("more series than the bound share one", () => {
-  const family = new CounterFamily({ name: "x", help: "X." });
-  for (let i = 0; i < MAX_SERIES; i++) family.get(`a="${i}"`).add();
-  expect(family.size).toBe(MAX_SERIES);
-  family.get('a="one too many"').add();
-  family.get('a="two too many"').add();
-  expect(family.size).toBe(MAX_SERIES + 1);
+test.each([
+  ["counters", new CounterFamily({ name: "x", help: "X." }), MAX_SERIES],
+  ["gauges", new GaugeFamily({ name: "x", help: "X." }), MAX_SERIES],
+] as const)("more %s than the bound share one series", (_, family, bound) => {
+  for (let i = 0; i < bound; i++) family.get(`a="${i}"`).add(1);
+  expect(family.size).toBe(bound);
+  family.get('a="one too many"').add(1);
+  family.get('a="two too many"').add(1);
+  expect(family.size).toBe(bound + 1);
   expect(family.get('overflow="true"').value).toBe(2);
+  // Those that are there go on.
+  family.get('a="0"').add(1);
+  expect(family.get('a="0"').value).toBe(2);
+});
+
+test("more histograms than the bound share one series", () => {
+  const family = new HistogramFamily({ name: "x", help: "X.", bounds: [1] });
+  for (let i = 0; i < MAX_HISTOGRAM_SERIES + 2; i++) family.get(`a="${i}"`).observe(1);
+  expect(family.size).toBe(MAX_HISTOGRAM_SERIES + 1);
+  expect(family.get('overflow="true"').count).toBe(2);
+});
+
+test("when series have expired there is room again", () => {
+  const family = new CounterFamily({ name: "x", help: "X.", retention: 10 });
+  for (let i = 0; i < MAX_SERIES; i++) family.get(`a="${i}"`).add();
+  family.print(0);
+  family.print(11);
+  expect(family.size).toBe(0);
+  family.get('a="new"').add();
+  expect(family.print(12)).toContain('x{a="new"} 1');
+});
+
+test("numbers: counters begin again at 2⁵³, sums are whole milliseconds, cut off", () => {
+  const counter = new CounterFamily({ name: "x", help: "X." });
+  counter.get("").add(2 ** 53 - 1);
+  expect(counter.print(0)).toContain("x 9007199254740991\n");
+  counter.get("").add(1);
+  expect(counter.print(0)).toContain("x 0\n");
+  const histogram = new HistogramFamily({ name: "y", help: "Y.", bounds: [1] });
+  histogram.get("").observe(0.9);
+  histogram.get("").observe(0.9);
+  expect(histogram.print(0)).toContain("y_sum 1\n");
 });
 
 test("a label value cannot forge a line or another label", () => {

@@ -5,6 +5,11 @@ export const LATENCY_BOUNDS_MS: readonly number[] = [
   1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10000, 20000, 30000, 40000, 50000,
 ];
 
+/** Somebody who may still count on a series. */
+export interface Holder {
+  readonly held: boolean;
+}
+
 /** What a family knows of every series. */
 export abstract class Series {
   readonly labels: string;
@@ -12,8 +17,7 @@ export abstract class Series {
   touched = true;
   /** Scrape clock of the last change seen, ms. */
   lastChangeMs = 0;
-  /** Set when it has expired: its owner may still count on it, and then it comes back as it was. */
-  revive: (() => void) | null = null;
+  #holders: Holder[] = [];
 
   constructor(labels: string) {
     this.labels = labels;
@@ -22,15 +26,16 @@ export abstract class Series {
   /** Lines of the exposition. */
   abstract print(name: string): string;
 
-  protected touch(): void {
-    this.touched = true;
-    this.revive?.();
-    this.revive = null;
+  /** It stays for as long as one of those who hold it. */
+  hold(holder: Holder): void {
+    if (this.#holders.includes(holder)) return;
+    this.#holders = this.#holders.filter(({ held }) => held);
+    this.#holders.push(holder);
   }
 
   /** False for what must stay though nothing changes. */
   get idle(): boolean {
-    return true;
+    return !this.#holders.some(({ held }) => held);
   }
 
   protected braces(extra = ""): string {
@@ -39,36 +44,44 @@ export abstract class Series {
   }
 }
 
+/** Counters begin again there (spec proxy §9.1). */
+const WRAP = 2 ** 53;
+
 /** Exact up to 2⁵³. */
 export class Counter extends Series {
   value = 0;
 
   add(n = 1): void {
     this.value += n;
-    if (!this.touched) this.touch();
+    this.touched = true;
   }
 
   print(name: string): string {
-    return `${name}${this.braces()} ${this.value}\n`;
+    return `${name}${this.braces()} ${this.value % WRAP}\n`;
   }
 }
 
-export class Gauge extends Series {
+/** As a holder it keeps what belongs to it while it is not zero: the bytes of connections that are open. */
+export class Gauge extends Series implements Holder {
   value = 0;
+
+  get held(): boolean {
+    return this.value !== 0;
+  }
 
   /** Connections that are open, say, are there however quiet. */
   override get idle(): boolean {
-    return this.value === 0;
+    return !this.held && super.idle;
   }
 
   set(value: number): void {
     this.value = value;
-    if (!this.touched) this.touch();
+    this.touched = true;
   }
 
   add(n: number): void {
     this.value += n;
-    if (!this.touched) this.touch();
+    this.touched = true;
   }
 
   print(name: string): string {
@@ -100,7 +113,7 @@ export class Histogram extends Series {
     (this.#counts[i] as number)++;
     this.#sum += value;
     this.#count++;
-    if (!this.touched) this.touch();
+    this.touched = true;
   }
 
   print(name: string): string {
@@ -110,6 +123,6 @@ export class Histogram extends Series {
       total += this.#counts[i] as number;
       text += `${name}_bucket${this.braces(`le="${i < this.#bounds.length ? this.#bounds[i] : "+Inf"}"`)} ${total}\n`;
     }
-    return `${text}${name}_count${this.braces()} ${this.#count}\n${name}_sum${this.braces()} ${Math.round(this.#sum)}\n`;
+    return `${text}${name}_count${this.braces()} ${this.#count}\n${name}_sum${this.braces()} ${Math.floor(this.#sum)}\n`;
   }
 }

@@ -7,6 +7,8 @@ export type FailFastOptions = {
   readonly timeoutMs: number;
   /** Entered (`true`) or left (`false`) the failing state. On entry the owner fails whoever waits. */
   readonly onChange: (failing: boolean) => void;
+  /** Each step of the diagram; for metrics. */
+  readonly onPoll?: (readiness: "ready" | "pending" | "error") => void;
 };
 
 /**
@@ -31,14 +33,20 @@ export class FailFast {
 
   /** Someone waits and the service is not ready. Repeated calls do not restart the clock. */
   unready(): void {
-    if (!this.#failing && !this.#timer.running) this.#timer.start(this.#options.timeoutMs);
+    if (this.#failing || this.#timer.running) return;
+    this.#timer.start(this.#options.timeoutMs);
+    this.#options.onPoll?.("pending");
   }
 
   ready(): void {
-    this.#timer.stop();
-    if (!this.#failing) return;
-    this.#failing = false;
-    this.#options.onChange(false);
+    if (this.#timer.running) {
+      this.#timer.stop();
+      this.#options.onPoll?.("ready");
+    } else if (this.#failing) {
+      this.#failing = false;
+      this.#options.onPoll?.("ready");
+      this.#options.onChange(false);
+    }
   }
 
   /** No more callbacks. */
@@ -48,6 +56,7 @@ export class FailFast {
 
   onTimer(): void {
     this.#failing = true;
+    this.#options.onPoll?.("error");
     this.#options.onChange(true);
   }
 }

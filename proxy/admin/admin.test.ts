@@ -113,7 +113,7 @@ describe("process and certificate", () => {
 
   test("families stand in the order of the reference, the certificate before endpoints", () => {
     const registry = new Registry();
-    const telemetry = createTelemetry(registry, { retainIdleMs: 1000 });
+    const telemetry = createTelemetry(registry, { retainIdleMs: 1000, now: () => 0 });
     telemetry.groupControl(new ResponseFamilies("control_", "control plane", 1000));
     registerProcessMetrics(registry, {
       identity: { refreshes: 2, current: () => ({ validUntilMs: 1_700_000_000_500, keyPem: "", certChainPem: "", trustAnchorsPem: "" }) },

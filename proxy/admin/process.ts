@@ -19,7 +19,7 @@ export function registerProcessMetrics(
   { identity, exports = null }: { identity: ShownIdentity | null; exports?: ShownExports | null },
 ): void {
   if (identity !== null) registry.fill("identity", () => identityMetrics(identity));
-  registry.text(() => spanMetrics(exports ?? NO_EXPORTS));
+  registry.fill("opencensus", () => spanMetrics(exports ?? NO_EXPORTS));
   registry.text(processMetrics);
   registry.text(
     () =>

@@ -1,6 +1,7 @@
 // Spreads requests over the endpoints of one name by power of two choices (spec proxy §6).
 import { pickP2c } from "#balance";
 import type { Runtime } from "../runtime.ts";
+import type { StackScope } from "../telemetry.ts";
 import type { EndpointView, HttpEndpoint } from "./endpoint.ts";
 import type { Dispatcher, Exchange } from "./exchange.ts";
 import { WaitQueue } from "./wait-queue.ts";
@@ -9,6 +10,7 @@ export type HttpBalancerOptions = {
   readonly runtime: Runtime;
   readonly failFastMs: number;
   readonly queueCapacity: number;
+  readonly stack: StackScope;
 };
 
 /** Endpoints as requests of one HTTP version see them, and who waits for one. */
@@ -24,6 +26,7 @@ class Side {
       layer: "HTTP Balancer",
       timeoutMs: options.failFastMs,
       capacity: options.queueCapacity,
+      stack: options.stack,
     });
   }
 }

@@ -2,6 +2,7 @@
 import { type Balanced, PeakEwma } from "#balance";
 import type { Backoff } from "#stack";
 import type { Runtime } from "../runtime.ts";
+import type { StackScope } from "../telemetry.ts";
 import type { ConnectError } from "../transport/index.ts";
 import { Attempt, type AttemptEndpoint } from "./attempt.ts";
 import type { HttpEngines } from "./engines.ts";
@@ -30,6 +31,7 @@ export type HttpEndpointOptions = {
   readonly plans: ResponsePlans;
   readonly scope: ResponseScope;
   readonly observed: ObservedEndpoint;
+  readonly stack: StackScope;
   readonly poolIdleMs: number;
   readonly maxIdle: number;
   /** The HTTP/2 connection came, went, or has room again. */
@@ -118,6 +120,7 @@ export class HttpEndpoint implements AttemptEndpoint {
   close(): void {
     this.link.close();
     this.#pool.close();
+    this.#options.stack.drop();
   }
 
   #sendLinked(exchange: Exchange, http2: boolean): void {

@@ -23,6 +23,7 @@ export class SingleEndpoint implements Dispatcher {
       layer: options.layer,
       timeoutMs: options.failFastMs,
       capacity: options.queueCapacity,
+      stack: options.stack,
     });
     this.endpoint = new HttpEndpoint({
       ...options,

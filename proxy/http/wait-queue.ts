@@ -1,6 +1,7 @@
 // Exchanges that wait for an endpoint, bounded in number and in time (spec proxy §6 "Queues", "Fail-fast").
 import { FailFast } from "#stack";
 import type { Runtime } from "../runtime.ts";
+import type { StackScope } from "../telemetry.ts";
 import { failFastError, type ProxyError } from "./errors.ts";
 import type { Exchange, Waiting } from "./exchange.ts";
 
@@ -12,6 +13,8 @@ export type WaitQueueOptions = {
   readonly timeoutMs: number;
   /** Exchanges that may wait; more are failed. */
   readonly capacity: number;
+  /** Told when readiness changes. */
+  readonly stack: StackScope;
 };
 
 export class WaitQueue implements Waiting {
@@ -29,6 +32,7 @@ export class WaitQueue implements Waiting {
       onChange: (failing) => {
         if (failing) this.fail((exchange) => exchange.fail(this.#error));
       },
+      onPoll: (readiness) => options.stack.poll(readiness),
     });
   }
 

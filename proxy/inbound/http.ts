@@ -8,7 +8,7 @@ import { DerivedRequest, deriveRequest } from "../http/request.ts";
 import type { HttpServerConnection, HttpService } from "../http/server.ts";
 import { SingleEndpoint } from "../http/single.ts";
 import { dial } from "../tcp/dial.ts";
-import type { Counter, InboundTarget } from "../telemetry.ts";
+import type { Counter, InboundTarget, StackScope } from "../telemetry.ts";
 import type { InboundClient, Verdict } from "./client.ts";
 import type { InboundContext } from "./context.ts";
 import { InboundProfile } from "./profile.ts";
@@ -56,10 +56,12 @@ type MakeTarget = (
 /** A logical name's way to the application, and its profile if it has one. */
 class LogicalTarget {
   readonly stack: InboundTargetStack;
+  readonly #scope: StackScope;
   readonly profile: InboundProfile | null;
 
   constructor(context: InboundContext, name: NameAddr | null, stack: InboundTargetStack) {
     this.stack = stack;
+    this.#scope = context.telemetry.stack("http", "logical");
     this.profile =
       name !== null && context.discovery.matchesProfileSuffix(name.name)
         ? new InboundProfile(context, name, (exchange) => this.dispatch(exchange))
@@ -78,6 +80,7 @@ class LogicalTarget {
   close(): void {
     this.stack.close();
     this.profile?.close();
+    this.#scope.drop();
   }
 }
 
@@ -238,6 +241,7 @@ function application(
       tls: target.tls,
       clientTls: labels.tls,
     },
+    stack: telemetry.stack("http", "endpoint"),
     poolIdleMs: settings.poolIdleMs,
     maxIdle: settings.maxIdleConnections,
     layer: "HTTP Logical",

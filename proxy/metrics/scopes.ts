@@ -1,20 +1,10 @@
 // The metric families of the proxy and the scopes through which the data plane counts (spec proxy §9). Each scope finds its
 // series once; per event it is an addition.
 import { formatSocketAddr, type SocketAddr } from "#addr";
-import {
-  type Counter,
-  CounterFamily,
-  formatLabels,
-  GaugeFamily,
-  type Histogram,
-  HistogramFamily,
-  joinLabels,
-  LATENCY_BOUNDS_MS,
-  type Registry,
-} from "#metrics";
-import type { ResponseScope } from "../http/meter.ts";
+import { CounterFamily, formatLabels, joinLabels, type Registry } from "#metrics";
 import type {
   ClientTls,
+  Counter,
   InboundTarget,
   InboundTelemetry,
   Labels,
@@ -22,8 +12,13 @@ import type {
   OutboundTelemetry,
   ServerTls,
   Telemetry,
-  TransportScope,
 } from "../telemetry.ts";
+import { heldBy } from "./holder.ts";
+import { ResponseFamilies } from "./response.ts";
+import { StackFamilies } from "./stack.ts";
+import { TransportFamilies } from "./transport.ts";
+
+export { ResponseFamilies } from "./response.ts";
 
 const PORT_HTTP = ":80";
 
@@ -83,150 +78,10 @@ export function clientTlsLabels(tls: ClientTls): string {
 
 const prefixed = (prefix: string, labels: Labels): string => formatLabels(labels.map(([key, value]) => [`${prefix}_${key}`, value]));
 
-/** Three families that belong together: requests, their latency (absent per attempt), their responses. */
-export class ResponseFamilies {
-  readonly requests: CounterFamily;
-  readonly latency: HistogramFamily | null;
-  readonly responses: CounterFamily;
-
-  constructor(prefix: string, what: string, retention: number, { latency = true } = {}) {
-    const options = { retention };
-    this.requests = new CounterFamily({ name: `${prefix}request_total`, help: `Total count of ${what} requests.`, ...options });
-    this.latency = latency
-      ? new HistogramFamily({
-          name: `${prefix}response_latency_ms`,
-          help: `Elapsed times between a request's headers being received and its response stream completing`,
-          bounds: LATENCY_BOUNDS_MS,
-          ...options,
-        })
-      : null;
-    this.responses = new CounterFamily({ name: `${prefix}response_total`, help: `Total count of ${what} responses.`, ...options });
-  }
-
-  group(registry: Registry): void {
-    registry.group(this.requests, ...(this.latency ? [this.latency] : []), this.responses);
-  }
-
-  scope(labels: string): ResponseScope {
-    return new Scope(this, labels);
-  }
-}
-
-const FIRST_STATUS = 100;
-const STATUSES = 500;
-
-class Scope implements ResponseScope {
-  readonly #families: ResponseFamilies;
-  readonly #labels: string;
-  readonly #requests: Counter;
-  /** By status − 100; the last place is for no status. */
-  readonly #latencies: (Histogram | undefined)[] = [];
-  /** Successes and failures by status − 100, without gRPC status and error: what nearly every response is. */
-  readonly #plain: (Counter | undefined)[] = [];
-  /** The rest, by `status success grpcStatus error`. */
-  readonly #others = new Map<string, Counter>();
-
-  constructor(families: ResponseFamilies, labels: string) {
-    this.#families = families;
-    this.#labels = labels;
-    this.#requests = families.requests.get(labels);
-  }
-
-  request(): void {
-    this.#requests.add();
-  }
-
-  latency(status: number, ms: number): void {
-    const at = place(status);
-    let histogram = this.#latencies[at];
-    if (histogram === undefined) {
-      if (this.#families.latency === null) return;
-      histogram = this.#families.latency.get(joinLabels(this.#labels, statusLabel(status)));
-      this.#latencies[at] = histogram;
-    }
-    // Without a response there was no latency; the series exists all the same (spec proxy §9.1).
-    if (status !== 0) histogram.observe(ms);
-  }
-
-  response(status: number, success: boolean, grpcStatus: number, error: string | null): void {
-    if (grpcStatus < 0 && error === null) {
-      const at = place(status) * 2 + (success ? 0 : 1);
-      let counter = this.#plain[at];
-      if (counter === undefined) {
-        counter = this.#find(status, success, grpcStatus, error);
-        this.#plain[at] = counter;
-      }
-      counter.add();
-      return;
-    }
-    const key = `${status} ${success} ${grpcStatus} ${error}`;
-    let counter = this.#others.get(key);
-    if (counter === undefined) {
-      counter = this.#find(status, success, grpcStatus, error);
-      this.#others.set(key, counter);
-    }
-    counter.add();
-  }
-
-  #find(status: number, success: boolean, grpcStatus: number, error: string | null): Counter {
-    const outcome: [string, string][] = [["classification", success ? "success" : "failure"]];
-    if (grpcStatus >= 0) outcome.push(["grpc_status", String(grpcStatus)]);
-    if (error !== null) outcome.push(["error", error]);
-    return this.#families.responses.get(joinLabels(this.#labels, statusLabel(status), formatLabels(outcome)));
-  }
-}
-
-const place = (status: number): number => (status >= FIRST_STATUS && status < FIRST_STATUS + STATUSES ? status - FIRST_STATUS : STATUSES);
-const statusLabel = (status: number): string => (status === 0 ? "" : `status_code="${status}"`);
-
-/** Open connections and their bytes. */
-class TransportFamilies {
-  readonly opens: CounterFamily;
-  readonly open: GaugeFamily;
-  readonly reads: CounterFamily;
-  readonly writes: CounterFamily;
-  readonly closes: CounterFamily;
-
-  constructor(retention: number) {
-    this.opens = new CounterFamily({ name: "tcp_open_total", help: "Total count of opened connections", retention });
-    this.open = new GaugeFamily({ name: "tcp_open_connections", help: "Number of currently-open connections", retention });
-    this.reads = new CounterFamily({ name: "tcp_read_bytes_total", help: "Total count of bytes read from peers", retention });
-    this.writes = new CounterFamily({ name: "tcp_write_bytes_total", help: "Total count of bytes written to peers", retention });
-    this.closes = new CounterFamily({ name: "tcp_close_total", help: "Total count of closed connections", retention });
-  }
-
-  group(registry: Registry): void {
-    registry.group(this.opens, this.open, this.reads, this.writes, this.closes);
-  }
-
-  scope(labels: string): TransportScope {
-    const opens = this.opens.get(labels);
-    const open = this.open.get(labels);
-    const reads = this.reads.get(labels);
-    const writes = this.writes.get(labels);
-    // One object for all connections of a scope: the counters do not tell them apart.
-    const counters = {
-      read: (bytes: number) => reads.add(bytes),
-      wrote: (bytes: number) => writes.add(bytes),
-      closed: (errno: string) => {
-        open.add(-1);
-        this.closes.get(joinLabels(labels, formatLabels([["errno", errno]]))).add();
-      },
-    };
-    return {
-      open: () => {
-        opens.add();
-        open.add(1);
-        return counters;
-      },
-    };
-  }
-}
-
 /** All families of the data plane, in the order of the page (spec proxy §9.1), and the telemetry that counts in them. */
 export function createTelemetry(
   registry: Registry,
-  { retainIdleMs }: { retainIdleMs: number },
+  { retainIdleMs, now }: { retainIdleMs: number; now: () => number },
 ): Telemetry & { readonly groupControl: (control: ResponseFamilies) => void } {
   const forever = (name: string, help: string) => new CounterFamily({ name, help });
   const authz = {
@@ -273,6 +128,7 @@ export function createTelemetry(
     retention: retainIdleMs,
   });
   const transport = new TransportFamilies(retainIdleMs);
+  const stacks = new StackFamilies(now);
 
   registry.group(authz.http.allow);
   registry.group(authz.http.deny);
@@ -313,14 +169,15 @@ export function createTelemetry(
         ),
       ),
     route: (dst, labels) => route.scope(joinLabels('direction="inbound"', formatLabels([["dst", dst]]), prefixed("rt", labels))),
-    allow: (protocol, target) => authz[protocol].allow.get(policyLabels(target, target.authorizationName)),
-    deny: (protocol, target) => authz[protocol].deny.get(policyLabels(target, null)),
-    terminate: (target) => authz.tcp.terminate.get(policyLabels(target, null)),
+    allow: (protocol, target) => fromFirstUse(authz[protocol].allow, policyLabels(target, target.authorizationName)),
+    deny: (protocol, target) => fromFirstUse(authz[protocol].deny, policyLabels(target, null)),
+    terminate: (target) => fromFirstUse(authz.tcp.terminate, policyLabels(target, null)),
     httpError: (error, target, serverName) =>
       errors.inboundHttp
         .get(joinLabels(formatLabels([["error", error]]), targetLabels(target), formatLabels([["srv_name", serverName]])))
         .add(),
     tcpError: (error, target) => errors.inboundTcp.get(joinLabels(formatLabels([["error", error]]), targetLabels(target))).add(),
+    stack: (protocol, name) => stacks.scope("inbound", protocol, name),
   };
 
   const outboundLabels = ({ authority, target, tls, labels }: OutboundTarget): string =>
@@ -342,16 +199,19 @@ export function createTelemetry(
     routeActual: (dst, labels) => actual.scope(routeLabels(dst, labels)),
     retryable: (dst, labels) => {
       const text = routeLabels(dst, labels);
-      return {
-        count: () => retryable.get(text).add(),
+      const scope = {
+        count: () => retryable.get(text, holder).add(),
         countNoBudget: () => {
-          retryable.get(text).add();
-          retryable.get(`${text},skipped="no_budget"`).add();
+          retryable.get(text, holder).add();
+          retryable.get(`${text},skipped="no_budget"`, holder).add();
         },
       };
+      const holder = heldBy(scope);
+      return scope;
     },
     httpError: (error) => errors.outboundHttp.get(formatLabels([["error", error]])).add(),
     tcpError: (error, target) => errors.outboundTcp.get(joinLabels(targetLabels(target), formatLabels([["error", error]]))).add(),
+    stack: (protocol, name) => stacks.scope("outbound", protocol, name),
   };
 
   return {
@@ -361,6 +221,19 @@ export function createTelemetry(
     groupControl: (control) => {
       control.group(registry);
       transport.group(registry);
+      registry.slot("opencensus");
+      stacks.group(registry);
+    },
+  };
+}
+
+/** A series that does not expire and is there when it is first counted in. */
+function fromFirstUse(family: CounterFamily, labels: string): Counter {
+  let counter: Counter | null = null;
+  return {
+    add() {
+      counter ??= family.get(labels);
+      counter.add();
     },
   };
 }

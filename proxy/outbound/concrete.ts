@@ -7,7 +7,7 @@ import { HttpEndpoint } from "../http/endpoint.ts";
 import { UNEXPECTED } from "../http/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { type ConnectTarget, dial, targetOf } from "../tcp/dial.ts";
-import type { TransportScope } from "../telemetry.ts";
+import type { StackScope, TransportScope } from "../telemetry.ts";
 import type { ConnectError, Connection } from "../transport/index.ts";
 import type { OutboundContext } from "./context.ts";
 import { httpEndpointOptions } from "./http-endpoint.ts";
@@ -20,6 +20,7 @@ export class ConcreteHttp implements ResolutionListener {
   readonly #held: Held<Resolution>;
   readonly #leave: Unsubscribe;
   readonly #endpoints = new Map<Endpoint, HttpEndpoint>();
+  readonly #stack: StackScope;
   #failed = false;
 
   /** @param path `name:port`; @param authority label of the logical name */
@@ -27,7 +28,13 @@ export class ConcreteHttp implements ResolutionListener {
     const { settings, runtime } = context;
     this.#context = context;
     this.#authority = authority;
-    this.balancer = new HttpBalancer({ runtime, failFastMs: settings.dispatchTimeoutMs, queueCapacity: settings.queueCapacity });
+    this.#stack = context.telemetry.stack("http", "concrete");
+    this.balancer = new HttpBalancer({
+      runtime,
+      failFastMs: settings.dispatchTimeoutMs,
+      queueCapacity: settings.queueCapacity,
+      stack: this.#stack,
+    });
     this.#held = context.resolutions.get(path);
     this.#held.hold();
     this.#leave = this.#held.value.join(this);
@@ -64,6 +71,7 @@ export class ConcreteHttp implements ResolutionListener {
     this.#leave();
     this.#held.release();
     this.balancer.close();
+    this.#stack.drop();
   }
 }
 
@@ -95,14 +103,17 @@ export class ConcreteTcp implements ResolutionListener {
   #list: TcpEndpoint[] = [];
   readonly #waiters = new Set<Waiter>();
   readonly #failFast: FailFast;
+  readonly #stack: StackScope;
   #failed = false;
 
   constructor(context: OutboundContext, path: string, authority: string | null) {
     this.#context = context;
     this.#authority = authority;
+    this.#stack = context.telemetry.stack("tcp", "concrete");
     this.#failFast = new FailFast({
       wheel: context.runtime.wheel,
       timeoutMs: context.settings.dispatchTimeoutMs,
+      onPoll: (readiness) => this.#stack.poll(readiness),
       onChange: (failing) => {
         if (failing) this.#release(null);
       },
@@ -197,6 +208,7 @@ export class ConcreteTcp implements ResolutionListener {
     this.#held.release();
     this.#failFast.close();
     this.#release(null);
+    this.#stack.drop();
   }
 
   #pick(skip: TcpEndpoint | null): TcpEndpoint | null {

@@ -52,6 +52,7 @@ export function httpEndpointOptions(
       tls: target.tls,
       clientTls: LOOPBACK,
     },
+    stack: telemetry.stack("http", "endpoint"),
     poolIdleMs: settings.cacheIdleMs,
     maxIdle: settings.maxIdleConnections,
   };

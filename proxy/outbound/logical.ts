@@ -5,6 +5,7 @@ import { MAX_REPLAY_BYTES } from "#retry";
 import type { NameAddr, Profile } from "../contracts.ts";
 import type { Dispatcher, Exchange } from "../http/exchange.ts";
 import { RouteRun, type RouteTarget } from "../http/route-run.ts";
+import type { StackScope } from "../telemetry.ts";
 import type { ConnectError, Connection } from "../transport/index.ts";
 import { ConcreteHttp, ConcreteTcp } from "./concrete.ts";
 import type { OutboundContext } from "./context.ts";
@@ -64,8 +65,9 @@ export class Logical implements Dispatcher {
   readonly #tcp: Split<ConcreteTcp>;
   #profile: Profile;
   #routes: Routes;
-  #httpUsed = false;
-  #tcpUsed = false;
+  /** Null: no HTTP, or no TCP, has come so far. */
+  #httpStack: StackScope | null = null;
+  #tcpStack: StackScope | null = null;
 
   constructor(context: OutboundContext, name: NameAddr, profile: Profile) {
     this.#context = context;
@@ -82,8 +84,8 @@ export class Logical implements Dispatcher {
   update(profile: Profile): void {
     this.#profile = profile;
     this.#routes = this.#makeRoutes();
-    if (this.#httpUsed) this.#http.update(this.name, profile.targets);
-    if (this.#tcpUsed) this.#tcp.update(this.name, profile.targets);
+    if (this.#httpStack !== null) this.#http.update(this.name, profile.targets);
+    if (this.#tcpStack !== null) this.#tcp.update(this.name, profile.targets);
   }
 
   /** A request enters: its route is chosen once, then it is dispatched (and dispatched again by retries). */
@@ -103,8 +105,8 @@ export class Logical implements Dispatcher {
   }
 
   dispatch(exchange: Exchange): void {
-    if (!this.#httpUsed) {
-      this.#httpUsed = true;
+    if (this.#httpStack === null) {
+      this.#httpStack = this.#context.telemetry.stack("http", "logical");
       this.#http.update(this.name, this.#profile.targets);
     }
     pickWeighted(this.#http.branches, this.#context.runtime.random)?.concrete.dispatch(exchange);
@@ -116,8 +118,8 @@ export class Logical implements Dispatcher {
   }
 
   connect(onConnect: (connection: Connection) => void, onError: (error: ConnectError, failFast: boolean) => void): () => void {
-    if (!this.#tcpUsed) {
-      this.#tcpUsed = true;
+    if (this.#tcpStack === null) {
+      this.#tcpStack = this.#context.telemetry.stack("tcp", "logical");
       this.#tcp.update(this.name, this.#profile.targets);
     }
     const branch = pickWeighted(this.#tcp.branches, this.#context.runtime.random) as Branch<ConcreteTcp>;
@@ -127,6 +129,8 @@ export class Logical implements Dispatcher {
   close(): void {
     this.#http.close();
     this.#tcp.close();
+    this.#httpStack?.drop();
+    this.#tcpStack?.drop();
   }
 
   #makeRoutes(): Routes {

@@ -8,6 +8,7 @@ import { HttpServerConnection } from "../http/server.ts";
 import { SingleEndpoint } from "../http/single.ts";
 import { dial, targetOf } from "../tcp/dial.ts";
 import { Tunnel } from "../tcp/tunnel.ts";
+import type { StackScope } from "../telemetry.ts";
 import type { ConnectError, Connection } from "../transport/index.ts";
 import type { OutboundContext } from "./context.ts";
 import { bareEndpoint, httpEndpointOptions } from "./http-endpoint.ts";
@@ -30,15 +31,18 @@ export class OutboundTarget {
   readonly #unsubscribe: Unsubscribe | null;
   readonly #waiting = new Set<(failed: boolean) => void>();
   readonly #failFast: FailFast;
+  readonly #stack: StackScope;
   #way: Way | null = null;
 
   constructor(context: OutboundContext, service: OutboundHttpService, dst: SocketAddr) {
     this.#context = context;
     this.#service = service;
     this.#dst = dst;
+    this.#stack = context.telemetry.stack("tcp", "accept");
     this.#failFast = new FailFast({
       wheel: context.runtime.wheel,
       timeoutMs: context.settings.dispatchTimeoutMs,
+      onPoll: (readiness) => this.#stack.poll(readiness),
       onChange: (failing) => {
         if (failing) this.#release(true);
       },
@@ -89,6 +93,7 @@ export class OutboundTarget {
     this.#unsubscribe?.();
     this.#failFast.close();
     this.#way?.close();
+    this.#stack.drop();
   }
 
   #discovered(profile: Profile | null): void {

@@ -11,6 +11,7 @@ import type {
   OutboundTarget,
   OutboundTelemetry,
   ServerTls,
+  StackScope,
   TransportScope,
 } from "../telemetry.ts";
 
@@ -199,6 +200,11 @@ function transport(ledger: Ledger, prefix: string): TransportScope {
   };
 }
 
+function stack(ledger: Ledger, which: string): StackScope {
+  ledger.add(`stack ${which} create`);
+  return { poll: (readiness) => ledger.add(`stack ${which} ${readiness}`), drop: () => ledger.add(`stack ${which} drop`) };
+}
+
 const labelText = (labels: Labels): string => labels.map(([key, value]) => `${key}=${value}`).join(" ");
 
 export function fakeInboundTelemetry(ledger: Ledger): InboundTelemetry {
@@ -214,6 +220,7 @@ export function fakeInboundTelemetry(ledger: Ledger): InboundTelemetry {
     httpError: (error, addr, serverName) =>
       ledger.add(`inbound http_error ${error.replaceAll(" ", "_")} ${formatSocketAddr(addr)} srv=${serverName}`),
     tcpError: (error, addr) => ledger.add(`inbound tcp_error ${error.replaceAll(" ", "_")} ${formatSocketAddr(addr)}`),
+    stack: (protocol, name) => stack(ledger, `inbound ${protocol} ${name}`),
   };
 }
 
@@ -232,5 +239,6 @@ export function fakeOutboundTelemetry(ledger: Ledger): OutboundTelemetry {
     }),
     httpError: (error) => ledger.add(`outbound http_error ${error.replaceAll(" ", "_")}`),
     tcpError: (error, addr) => ledger.add(`outbound tcp_error ${error.replaceAll(" ", "_")} ${formatSocketAddr(addr)}`),
+    stack: (protocol, name) => stack(ledger, `outbound ${protocol} ${name}`),
   };
 }
