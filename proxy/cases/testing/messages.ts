@@ -6,8 +6,10 @@ import type { AuthzSchema, ServerSchema } from "#api/inbound_pb";
 type Server = MessageInitShape<typeof ServerSchema>;
 type Authz = MessageInitShape<typeof AuthzSchema>;
 export type Update = MessageInitShape<typeof UpdateSchema>;
-export type Profile = MessageInitShape<typeof DestinationProfileSchema>;
-export type Route = Exclude<MessageInitShape<typeof RouteSchema>, { readonly $unknown?: unknown; readonly $typeName: string }>;
+/** Of a shape that may be either, the literal. */
+type Literal<T> = Exclude<T, { readonly $typeName: string }>;
+export type Profile = Literal<MessageInitShape<typeof DestinationProfileSchema>>;
+export type Route = Literal<MessageInitShape<typeof RouteSchema>>;
 type Address = MessageInitShape<typeof WeightedAddrSchema>;
 
 export const ipv4 = (ip: string): number => ip.split(".").reduce((n, octet) => n * 256 + Number(octet), 0);

@@ -61,8 +61,8 @@ class Doors {
   }
 }
 
-/** Addresses of the namespace outside: clients of several networks, servers. */
-export const OUTSIDE_IPS = ["10.1.2.3", "10.2.2.3", "10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4"] as const;
+/** Addresses of the namespace outside: clients of several networks, servers, one of them among the services. */
+export const OUTSIDE_IPS = ["10.1.2.3", "10.2.2.3", "10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4", "10.96.9.1"] as const;
 
 export class Network {
   readonly outside: Pod;

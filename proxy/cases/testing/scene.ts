@@ -17,12 +17,17 @@ import { ProxyProcess, until } from "../../testing/processes.ts";
 import { type Raw, raw } from "../../testing/wire.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { Client, type Respond, serveRequests } from "./http1.ts";
+import type { Profile, Update } from "./messages.ts";
 import { Network } from "./network.ts";
 
 export { canRunPods } from "../../testing/processes.ts";
 
 /** The identity of a service account of namespace `ns`. */
 export const id = (account: string): string => `${account}.ns.serviceaccount.identity.linkerd.cluster.local`;
+
+/** Address of every service; its port tells which. */
+export const SERVICE = "10.96.0.1";
+export const nameOf = (port: number): string => `svc${port}.ns.svc.cluster.local`;
 
 const CONTROL_PORT = 8086;
 const INBOUND_PORT = 4143;
@@ -215,8 +220,10 @@ export class Scene {
       for (const session of sessions) session.destroy();
     });
     const { port } = server.address() as { port: number };
-    return ({ socket }) => {
+    return ({ socket, text }) => {
       const plain = dialLoopback(port, "127.0.0.1");
+      // What has been read before.
+      plain.write(Buffer.from(text(), "latin1"));
       for (const [from, to] of [
         [socket, plain],
         [plain, socket],
@@ -401,6 +408,17 @@ export class Node {
 
   async appClient(ip: string, port: number): Promise<Client> {
     return new Client(await this.appDial(ip, port));
+  }
+
+  /** The destination controller knows the service of a port ({@link nameOf}), and these endpoints of it. */
+  service(port: number, endpoints: Update | null, profile: Profile = {}): void {
+    this.control.profiles.set(`${SERVICE}:${port}`, { fullyQualifiedName: nameOf(port), ...profile });
+    if (endpoints !== null) this.control.endpoints.set(`${nameOf(port)}:${port}`, endpoints);
+  }
+
+  /** A client of the application, to the service of a port. */
+  serviceClient(port: number): Promise<Client> {
+    return this.appClient(SERVICE, port);
   }
 
   /** The application's HTTP/1 server on a port of the pod. */
