@@ -61,9 +61,9 @@ export function latin1(bytes: Uint8Array): string {
 
 /** One byte per char, the low eight bits. */
 export function bytesOf(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
+  const buffer = Buffer.from(text, "latin1");
+  // Of its own: small buffers share a pool.
+  return new Uint8Array(buffer);
 }
 
 export function utf8(bytes: Uint8Array): string {

@@ -6,6 +6,8 @@ import grpcFrames from "./grpc-frames.ts";
 import hpack from "./hpack.ts";
 import http1Chunked from "./http1-chunked.ts";
 import http1Request from "./http1-request.ts";
+import http2Client from "./http2-client.ts";
+import http2Server from "./http2-server.ts";
 import logFilter from "./log-filter.ts";
 import metricsLabels from "./metrics-labels.ts";
 import portList from "./port-list.ts";
@@ -20,6 +22,8 @@ export const targets: readonly Target[] = [
   hpack,
   http1Chunked,
   http1Request,
+  http2Client,
+  http2Server,
   logFilter,
   metricsLabels,
   portList,
