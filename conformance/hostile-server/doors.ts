@@ -3,7 +3,8 @@ import { RequestHead, type ResponseIncoming, type StreamError } from "#http";
 import { Http2Client } from "#http2";
 import { dial } from "../../packages/http2/testing/loopback.ts";
 import { codeName } from "../../proxy/http/attempt.ts";
-import { endpoint, profile } from "../../proxy/testing/fakes.ts";
+import { createCa } from "../../proxy/testing/certificates.ts";
+import { endpoint, FakeIdentity, profile } from "../../proxy/testing/fakes.ts";
 import { Frames, FrameType, frame, u32 } from "../../proxy/testing/frames.ts";
 import { NAME, SERVICE } from "../../proxy/testing/mesh.ts";
 import { allowAll } from "../../proxy/testing/policies.ts";
@@ -13,6 +14,7 @@ import { block, data, FrameClient, headers } from "../smuggling/frames.ts";
 import { within } from "../smuggling/recorder.ts";
 import { readResponses } from "../smuggling/strict-reader.ts";
 import type { Target } from "../suite.ts";
+import type { ServerTls } from "./server.ts";
 
 export type Started = {
   /** `200 ok` (status and content), `502`, `RST CANCEL`, `200 cut`. */
@@ -23,6 +25,10 @@ export type Started = {
 
 export type Door = Target & {
   readonly client: "engine" | "http1" | "http2";
+  /** What the hostile server speaks. */
+  readonly server: "http1" | "http2";
+  /** The hostile server is a meshed peer. */
+  readonly tls: ServerTls | null;
   /** The server from now on. */
   point(port: number): void;
   start(method: string, body: string): Promise<Started>;
@@ -41,6 +47,8 @@ export async function engine(): Promise<Door> {
     what: "the HTTP/2 client engine over plain TCP",
     port: 0,
     client: "engine",
+    server: "http2",
+    tls: null,
     point(to) {
       port = to;
       client?.receiveClose("");
@@ -199,8 +207,14 @@ class Neighbour {
 const OTHER = { ip: "10.0.0.2", port: 80 };
 
 /** An application's connection to a service whose endpoint is hostile. */
-async function outbound(client: "http1" | "http2", name: string, what: string): Promise<Door> {
-  const proxy = new TestProxy({ identity: null });
+async function outbound(
+  name: string,
+  what: string,
+  { client, server, meshed = false }: { readonly client: "http1" | "http2"; readonly server: "http1" | "http2"; readonly meshed?: boolean },
+): Promise<Door> {
+  const ca = meshed ? await createCa() : null;
+  const credentials = ca === null ? null : await ca.issue(PEER);
+  const proxy = new TestProxy({ identity: ca === null ? null : new FakeIdentity("client.ns", await ca.issue("client.ns")) });
   const { port } = proxy.outboundListener;
   proxy.discovery.setProfile(`${SERVICE.ip}:${SERVICE.port}`, profile({ fqn: NAME }));
   const neighbour = await Neighbour.start(() => {
@@ -215,8 +229,11 @@ async function outbound(client: "http1" | "http2", name: string, what: string): 
     what,
     port,
     client,
+    server,
+    tls: ca === null || credentials === null ? null : { key: credentials.keyPem, cert: credentials.certChainPem, ca: ca.pem },
     point(to) {
-      proxy.discovery.setEndpoints(`${NAME}:80`, [endpoint({ addr: { ip: "127.0.0.1", port: to }, h2: true })]);
+      const addr = { ip: "127.0.0.1", port: to };
+      proxy.discovery.setEndpoints(`${NAME}:80`, [endpoint({ addr, h2: server === "http2", identity: meshed ? PEER : null })]);
     },
     start(method, body) {
       proxy.outboundDst = SERVICE;
@@ -231,13 +248,27 @@ async function outbound(client: "http1" | "http2", name: string, what: string): 
   };
 }
 
+/** Identity of the meshed peer. */
+const PEER = "server.ns";
+
 export const outboundHttp2 = (): Promise<Door> =>
-  outbound("http2", "outbound-http2", "an application that speaks HTTP/2, through the outbound port");
+  outbound("outbound-http2", "an application that speaks HTTP/2, through the outbound port", { client: "http2", server: "http2" });
+export const outboundTls = (): Promise<Door> =>
+  outbound("outbound-tls", "the same with a hostile peer of the mesh: HTTP/2 within mesh TLS", {
+    client: "http2",
+    server: "http2",
+    meshed: true,
+  });
 export const outboundUpgraded = (): Promise<Door> =>
-  outbound("http1", "outbound-upgraded", "an application that speaks HTTP/1, carried over HTTP/2 to the endpoint");
+  outbound("outbound-upgraded", "an application that speaks HTTP/1, carried over HTTP/2 to the endpoint", {
+    client: "http1",
+    server: "http2",
+  });
+export const outboundHttp1 = (): Promise<Door> =>
+  outbound("outbound-http1", "an application that speaks HTTP/1, and an endpoint that does", { client: "http1", server: "http1" });
 
 /** The application behind the inbound port is hostile itself. */
-export async function inboundHttp2(): Promise<Door> {
+async function inbound(name: string, what: string, version: "http1" | "http2"): Promise<Door> {
   const proxy = new TestProxy({ identity: null });
   const { port } = proxy.inboundListener;
   const neighbour = await Neighbour.start(() => {
@@ -246,20 +277,22 @@ export async function inboundHttp2(): Promise<Door> {
   });
   proxy.policy(neighbour.app.port, allowAll());
   await neighbour.pass();
-  let server = 0;
+  let app = 0;
   return {
-    name: "inbound-http2",
-    what: "a client of HTTP/2 through the inbound port; the application is hostile",
+    name,
+    what,
     port,
-    client: "http2",
+    client: version,
+    server: version,
+    tls: null,
     point(to) {
-      if (server !== 0) proxy.policies.ports.delete(server);
-      server = to;
+      if (app !== 0) proxy.policies.ports.delete(app);
+      app = to;
       proxy.policy(to, allowAll());
     },
     start(method, body) {
-      proxy.inboundDst = { ip: "127.0.0.1", port: server };
-      return startHttp2(port, method, body);
+      proxy.inboundDst = { ip: "127.0.0.1", port: app };
+      return version === "http1" ? startHttp1(port, method, body) : startHttp2(port, method, body);
     },
     bystander: () => neighbour.pass(),
     inFlight: () => proxy.inbound.inFlight,
@@ -269,3 +302,8 @@ export async function inboundHttp2(): Promise<Door> {
     },
   };
 }
+
+export const inboundHttp2 = (): Promise<Door> =>
+  inbound("inbound-http2", "a client of HTTP/2 through the inbound port; the application is hostile", "http2");
+export const inboundHttp1 = (): Promise<Door> =>
+  inbound("inbound-http1", "a client of HTTP/1 through the inbound port; the application is hostile", "http1");

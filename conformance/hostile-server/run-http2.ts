@@ -43,7 +43,7 @@ function expected(outcome: Outcome, door: Door): string {
 }
 
 async function runCase(door: Door, one: HostileCase): Promise<string | null> {
-  const server = await startHostile(one);
+  const server = await startHostile(one, door.tls);
   try {
     door.point(server.port);
     const started = await door.start(one.method, one.body);

@@ -1,6 +1,7 @@
 // The hostile server: raw frames. The connection on which the first request comes follows the case; once it has, and on every
 // other connection, its manners are good, so that one can see that the proxy has recovered.
 import { createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { readUint31 } from "../../packages/http2/frames/header.ts";
 import { concat, data, FrameType, Peer, settings, settingsAck } from "../../packages/http2/testing/wire.ts";
 import type { HostileCase } from "./case.ts";
@@ -97,14 +98,17 @@ export type HostileServer = {
   stop(): void;
 };
 
-export async function startHostile(one: HostileCase): Promise<HostileServer> {
+/** Mesh TLS in front of it: the certificate of the server and whom it trusts. */
+export type ServerTls = { readonly key: string; readonly cert: string; readonly ca: string };
+
+export async function startHostile(one: HostileCase, tls: ServerTls | null = null): Promise<HostileServer> {
   const sockets = new Set<Socket>();
   const script = Promise.withResolvers<void>();
   // Looked at by who waits for it; a case may end before.
   script.promise.catch(() => {});
   let first: Hostile | null = null;
   let accepted = 0;
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const onSocket = (socket: Socket): void => {
     accepted++;
     sockets.add(socket);
     const hostile = new Hostile(socket);
@@ -140,7 +144,11 @@ export async function startHostile(one: HostileCase): Promise<HostileServer> {
       }
       hostile.wake();
     });
-  });
+  };
+  const server =
+    tls === null
+      ? createServer({ allowHalfOpen: true }, onSocket)
+      : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["h2"] }, onSocket);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");

@@ -2,16 +2,26 @@
 // (spec hardening §1, §3 rows 1–10).
 import type { CaseResult, Suite, Target } from "../suite.ts";
 import { HTTP2_CASES } from "./cases.ts";
-import { type Door, engine, inboundHttp2, outboundHttp2, outboundUpgraded } from "./doors.ts";
+import { type Door, engine, inboundHttp1, inboundHttp2, outboundHttp1, outboundHttp2, outboundTls, outboundUpgraded } from "./doors.ts";
+import { runHttp1 } from "./http1.ts";
 import { runHttp2 } from "./run-http2.ts";
 
 export const hostileServer: Suite = {
   name: "hostile-server",
   source: "Our own: RFC 9113 and 7541, and the advisories named with the cases.",
   async prepare() {},
-  targets: { engine, "outbound-http2": outboundHttp2, "outbound-upgraded": outboundUpgraded, "inbound-http2": inboundHttp2 },
+  targets: {
+    engine,
+    "outbound-http2": outboundHttp2,
+    "outbound-upgraded": outboundUpgraded,
+    "outbound-tls": outboundTls,
+    "inbound-http2": inboundHttp2,
+    "outbound-http1": outboundHttp1,
+    "inbound-http1": inboundHttp1,
+  },
   async run(target: Target): Promise<CaseResult[]> {
-    return runHttp2(target as Door, HTTP2_CASES);
+    const door = target as Door;
+    return door.server === "http1" ? runHttp1(door) : runHttp2(door, HTTP2_CASES);
   },
   exceptions: [],
 };

@@ -205,6 +205,8 @@ describe("framing of responses", () => {
     ["NUL", "HTTP/1.1 200 OK\r\nx: \0\r\n\r\n"],
     ["HTTP/2.0", "HTTP/2.0 200 OK\r\n\r\n"],
     ["HTTP/0.9", "<html>"],
+    ["SSH, and then silence", "SSH-2.0-x\r\n"],
+    ["SMTP, and then silence", "220"],
     ["empty line first", "\r\nHTTP/1.1 200 OK\r\n\r\n"],
     ["status 99", "HTTP/1.1 099 OK\r\n\r\n"],
     ["status 600", "HTTP/1.1 600 OK\r\n\r\n"],

@@ -54,7 +54,7 @@ export class Http1Client implements ClientEngine {
   constructor(options: Http1ClientOptions) {
     this.#host = options.host;
     this.#out = new OutputQueue(options.pool ?? new OutputPool());
-    this.#heads = new HeadReader({ cache: options.cache, parse: parseResponseHead, emptyLines: false });
+    this.#heads = new HeadReader({ cache: options.cache, parse: parseResponseHead, emptyLines: false, begins: "HTTP/1." });
   }
 
   get ready(): boolean {

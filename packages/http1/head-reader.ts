@@ -12,6 +12,7 @@ export class HeadReader<T> {
   readonly #cache: HeadCache<T>;
   readonly #parse: (bytes: Uint8Array, start: number, end: number) => T | HeadFault;
   readonly #maxEmptyLines: number;
+  readonly #begins: string;
   /** The connection's last head: most clients repeat it, and comparing is cheaper than searching. */
   #last: HeadCacheEntry<T> | null = null;
   /** Bytes of the incomplete head that were looked at. */
@@ -23,9 +24,12 @@ export class HeadReader<T> {
     parse: (bytes: Uint8Array, start: number, end: number) => T | HeadFault;
     /** Empty lines before a head are ignored (RFC 9112 §2.2: requests only). */
     emptyLines: boolean;
+    /** What every head begins with; "" when that varies. A peer that says something else is not waited for. */
+    begins?: string;
   }) {
     this.#cache = options.cache;
     this.#parse = options.parse;
+    this.#begins = options.begins ?? "";
     this.#maxEmptyLines = options.emptyLines ? MAX_EMPTY_LINES : 0;
   }
 
@@ -72,6 +76,7 @@ export class HeadReader<T> {
   #incomplete(bytes: Uint8Array, start: number, end: number): number {
     const message = partialHeadFault(end < 0 ? bytes : bytes.subarray(0, end), start, start + this.#scanned);
     if (message !== null) this.fault = new HeadFault(400, message);
+    else if (!this.#mayBegin(bytes, start)) this.fault = new HeadFault(400, "not HTTP");
     else if (end >= 0 || bytes.length - start > MAX_HEAD_BYTES) {
       let i = start;
       while (i < start + MAX_HEAD_BYTES && bytes[i] !== LF) i++;
@@ -79,5 +84,11 @@ export class HeadReader<T> {
     }
     this.#scanned = bytes.length - start;
     return start;
+  }
+
+  #mayBegin(bytes: Uint8Array, start: number): boolean {
+    const n = Math.min(this.#begins.length, bytes.length - start);
+    for (let i = 0; i < n; i++) if (bytes[start + i] !== this.#begins.charCodeAt(i)) return false;
+    return true;
   }
 }
