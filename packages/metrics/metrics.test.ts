@@ -114,6 +114,27 @@ test("more histograms than the bound share one series", () => {
   expect(family.get('overflow="true"').count).toBe(2);
 });
 
+test("a million label values take no more memory than the bound", () => {
+  const families = [
+    new CounterFamily({ name: "x", help: "X." }),
+    new HistogramFamily({ name: "y", help: "Y.", bounds: [1, 2, 3] }),
+  ] as const;
+  const holder = { held: true };
+  const use = (from: number, to: number): void => {
+    for (let i = from; i < to; i++) {
+      families[0].get(`host="${i}.example"`, holder).add();
+      families[1].get(`host="${i}.example"`, holder).observe(1);
+    }
+    Bun.gc(true);
+  };
+  use(0, 100_000);
+  const before = process.memoryUsage().heapUsed;
+  use(100_000, 1_000_000);
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(8 * 1024 * 1024);
+  expect(families.map(({ size }) => size)).toEqual([MAX_SERIES + 1, MAX_HISTOGRAM_SERIES + 1]);
+  expect(families[0].get('overflow="true"').value).toBe(1_000_000 - MAX_SERIES);
+});
+
 test("when series have expired there is room again", () => {
   const family = new CounterFamily({ name: "x", help: "X.", retention: 10 });
   for (let i = 0; i < MAX_SERIES; i++) family.get(`a="${i}"`).add();

@@ -212,7 +212,7 @@ export class Attempt implements ResponseIncoming {
 
 const NAMES: readonly string[] = Object.keys(ErrorCode);
 
-/** The name of an HTTP/2 error code, RFC 9113 §7. */
+/** The name of an HTTP/2 error code, RFC 9113 §7. One name for all others: the peer chooses them, and they become a label. */
 export function codeName(code: number): string {
-  return NAMES[code] ?? String(code);
+  return NAMES[code] ?? "UNKNOWN";
 }
