@@ -5,6 +5,7 @@ import { HTTP2_CASES } from "./cases.ts";
 import { type Door, engine, inboundHttp1, inboundHttp2, outboundHttp1, outboundHttp2, outboundTls, outboundUpgraded } from "./doors.ts";
 import { runHttp1 } from "./http1.ts";
 import { runHttp2 } from "./run-http2.ts";
+import { runScenes } from "./scenes.ts";
 
 export const hostileServer: Suite = {
   name: "hostile-server",
@@ -21,7 +22,10 @@ export const hostileServer: Suite = {
   },
   async run(target: Target): Promise<CaseResult[]> {
     const door = target as Door;
-    return door.server === "http1" ? runHttp1(door) : runHttp2(door, HTTP2_CASES);
+    if (door.server === "http1") return runHttp1(door);
+    const results = await runHttp2(door, HTTP2_CASES);
+    // The engine alone has nobody that sends a request again.
+    return door.client === "engine" || door.tls !== null ? results : [...results, ...(await runScenes(door))];
   },
   exceptions: [],
 };
