@@ -170,6 +170,9 @@ export class Scene {
       IDENTITY_TRUST_ANCHORS: this.#ca.pem,
       IDENTITY_LOCAL_NAME: ID(who),
       IDENTITY_TOKEN_FILE: join(this.directory, "token"),
+      // Hundreds of handshakes at once take their time on a busy machine; how long is for other tests to say.
+      OUTBOUND_CONNECT_TIMEOUT: "10s",
+      INBOUND_CONNECT_TIMEOUT: "10s",
       ...(this.#options.changing ? { IDENTITY_MIN_REFRESH: "1s", IDENTITY_MAX_REFRESH: "1s" } : {}),
     };
     return Object.fromEntries(Object.entries(vars).map(([key, value]) => [`LINKERD2_PROXY_${key}`, value]));
