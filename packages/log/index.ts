@@ -1,10 +1,9 @@
 // Log lines in the two forms of the reference, with a filter that can change while the process runs (spec proxy §1.9).
 // Contract of #log.
-import { type Filter, LEVELS, type Level, parseFilter } from "./filter.ts";
+import { type Fields, type Filter, LEVELS, type Level, parseFilter, type Span } from "./filter.ts";
 
-export { type Filter, LEVELS, type Level, MAX_DIRECTIVES, parseFilter } from "./filter.ts";
+export { type Fields, type Filter, LEVELS, type Level, MAX_DIRECTIVES, parseFilter, type Span } from "./filter.ts";
 
-export type Fields = Readonly<Record<string, unknown>>;
 export type Format = "plain" | "json";
 
 /** A logger of one target. A level that is off costs one comparison. */
@@ -17,6 +16,8 @@ export interface Logger {
   debug(message: string, fields?: Fields): void;
   trace(message: string, fields?: Fields): void;
   log(level: Level, message: string, fields?: Fields): void;
+  /** A logger of the same target within one more span. */
+  within(name: string, fields?: Fields): Logger;
 }
 
 export type LogOptions = {
@@ -58,14 +59,14 @@ export class Log {
     const { filter, invalid } = parseFilter(text);
     if (invalid.length > 0) throw new RangeError(`invalid filter directive: ${invalid.join(", ")}`);
     this.#filter = filter;
-    for (const logger of this.#loggers.values()) logger.rank = rankOf(filter.level(logger.target));
+    for (const logger of this.#loggers.values()) logger.levels.follow(filter);
   }
 
   /** The logger of a module path such as `linkerd::inbound`. */
   logger(target: string): Logger {
     let logger = this.#loggers.get(target);
     if (!logger) {
-      logger = new TargetLogger(target, rankOf(this.#filter.level(target)), this.#options);
+      logger = new TargetLogger(new Levels(target, this.#filter), [], this.#options);
       this.#loggers.set(target, logger);
     }
     return logger;
@@ -74,19 +75,52 @@ export class Log {
 
 const rankOf = (level: Level): number => LEVELS.indexOf(level);
 
-class TargetLogger implements Logger {
+/** What the filter of the moment wants of one target; shared by its loggers. */
+class Levels {
   readonly target: string;
-  rank: number;
+  filter: Filter;
+  /** Rank of what is wanted by itself. */
+  rank = 0;
+  /** Rank of what is wanted under some condition; -1: there is none. */
+  conditional = -1;
+
+  constructor(target: string, filter: Filter) {
+    this.target = target;
+    this.filter = filter;
+    this.follow(filter);
+  }
+
+  follow(filter: Filter): void {
+    this.filter = filter;
+    this.rank = rankOf(filter.level(this.target));
+    const most = filter.mostConditional(this.target);
+    this.conditional = most === null ? -1 : rankOf(most);
+  }
+}
+
+class TargetLogger implements Logger {
+  readonly levels: Levels;
+  readonly #spans: readonly Span[];
   readonly #options: LogOptions;
 
-  constructor(target: string, rank: number, options: LogOptions) {
-    this.target = target;
-    this.rank = rank;
+  constructor(levels: Levels, spans: readonly Span[], options: LogOptions) {
+    this.levels = levels;
+    this.#spans = spans;
     this.#options = options;
   }
 
+  get target(): string {
+    return this.levels.target;
+  }
+
+  within(name: string, fields: Fields = {}): Logger {
+    return new TargetLogger(this.levels, [...this.#spans, { name, fields }], this.#options);
+  }
+
+  /** True also when the line's own fields are to decide. */
   enabled(level: Level): boolean {
-    return rankOf(level) <= this.rank && level !== "off";
+    const rank = rankOf(level);
+    return level !== "off" && (rank <= this.levels.rank || rank <= this.levels.conditional);
   }
 
   error(message: string, fields?: Fields): void {
@@ -106,19 +140,43 @@ class TargetLogger implements Logger {
   }
 
   log(level: Level, message: string, fields: Fields = {}): void {
-    if (!this.enabled(level)) return;
+    if (!this.enabled(level) || !this.#wants(level, fields)) return;
     const { format, write, uptimeMs, threadId = 1 } = this.#options;
-    const thread = `ThreadId(${String(threadId).padStart(2, "0")})`;
     const time = uptime(uptimeMs());
     if (format === "json") {
-      write(
-        `${JSON.stringify({ timestamp: time, level: level.toUpperCase(), fields: { message, ...fields }, target: this.target, spans: [], threadId: thread })}\n`,
-      );
+      const line = {
+        timestamp: time,
+        level: level.toUpperCase(),
+        fields: { message, ...fields },
+        target: this.target,
+        spans: this.#spans.map((span) => ({ ...span.fields, name: span.name })),
+        threadId: `ThreadId(${threadId})`,
+      };
+      write(`${escapeJson(JSON.stringify(line, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)))}\n`);
       return;
     }
-    const shown = Object.entries(fields).map(([key, value]) => ` ${key}=${escapeControl(String(value))}`);
-    write(`${time} ${level.toUpperCase().padStart(5)} ${thread} ${this.target}: ${escapeControl(message)}${shown.join("")}\n`);
+    const thread = `ThreadId(${String(threadId).padStart(2, "0")})`;
+    const spans = this.#spans.map((span) => `${span.name}${braces(span.fields)}:`).join("");
+    const shown = pairs(fields).map((pair) => ` ${pair}`);
+    write(
+      `${time} ${level.toUpperCase().padStart(5)} ${thread} ${spans === "" ? "" : `${spans} `}${this.target}: ${escapeControl(message)}${shown.join("")}\n`,
+    );
   }
+
+  #wants(level: Level, fields: Fields): boolean {
+    const rank = rankOf(level);
+    if (rank <= this.levels.rank) return true;
+    const wanted = this.levels.filter.conditional(this.target, this.#spans, fields);
+    return wanted !== null && rank <= rankOf(wanted);
+  }
+}
+
+const pairs = (fields: Fields): string[] => Object.entries(fields).map(([key, value]) => `${key}=${escapeControl(String(value))}`);
+
+/** Fields of a span: `{a=1 b=2}`, nothing without. */
+function braces(fields: Fields): string {
+  const shown = pairs(fields);
+  return shown.length === 0 ? "" : `{${shown.join(" ")}}`;
 }
 
 /** `[     1.234567s]`: seconds since the start. */
@@ -130,4 +188,9 @@ function uptime(ms: number): string {
 /** A peer's bytes must not forge lines or drive a terminal: control characters become `\xNN` (spec hardening §3 row 35). */
 export function escapeControl(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** JSON has escaped the lower control characters; a terminal obeys the upper ones too. */
+function escapeJson(json: string): string {
+  return json.replace(/[\x7f-\x9f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 }
