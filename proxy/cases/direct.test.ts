@@ -4,7 +4,7 @@ import { PREFACE } from "../testing/frames.ts";
 import type { Raw } from "../testing/wire.ts";
 import { request, response, serveRequests } from "./testing/http1.ts";
 import { add, allow, remove, server } from "./testing/messages.ts";
-import { type Caller, canRunPods, http2Over, id, type Node, Scene } from "./testing/scene.ts";
+import { type Caller, canRunPods, id, type Node, Scene } from "./testing/scene.ts";
 
 const it = test.if(canRunPods);
 const DETECT_MS = 600;
@@ -127,7 +127,7 @@ it("17.15 the bytes of a header, with and without a session protocol", async () 
   expect(await bytes(0, 34)).toBe(`${HEADER_PREFACE}0000000308903f${hex("ping")}`);
   tcp.socket.destroy();
 
-  const session = http2Over(await node.appDial(SERVICE, 8081));
+  const session = await scene.http2Over(await node.appDial(SERVICE, 8081));
   session.request({ ":path": "/" }).on("error", () => {});
   await arrived(2);
   expect(await bytes(1, 34 + PREFACE.length)).toBe(`${HEADER_PREFACE}0000000708903f1a021200${hex(PREFACE)}`);

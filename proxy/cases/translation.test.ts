@@ -5,7 +5,7 @@ import { http2Request } from "../testing/http2.ts";
 import type { Raw } from "../testing/wire.ts";
 import { Client, type Request, response, serveRequests } from "./testing/http1.ts";
 import { add, allow, server } from "./testing/messages.ts";
-import { type Caller, canRunPods, http2Over, id, type Node, Scene, SERVICE } from "./testing/scene.ts";
+import { type Caller, canRunPods, id, type Node, Scene, SERVICE } from "./testing/scene.ts";
 
 const it = test.if(canRunPods);
 const PEER = "10.9.0.1";
@@ -244,7 +244,7 @@ it("17.34 l5d-require-id is held against the endpoint's identity and never forwa
   await client.raw.closed;
   await node.shows('outbound_http_errors_total{error="identity required"} 1');
 
-  const session = http2Over(await node.appDial(SERVICE, 8134));
+  const session = await scene.http2Over(await node.appDial(SERVICE, 8134));
   const call = await http2Request(session, {
     ":method": "POST",
     ":path": "/pkg.Service/Call",

@@ -61,6 +61,19 @@ export function secure(
   return promise;
 }
 
+/** Bytes both ways from now on, with what has been read before. */
+function joinSockets({ socket, text }: Raw, plain: Socket): void {
+  plain.write(Buffer.from(text(), "latin1"));
+  for (const [from, to] of [
+    [socket, plain],
+    [plain, socket],
+  ] as const) {
+    from.on("error", () => to.destroy());
+    from.on("close", () => to.destroy());
+    from.pipe(to);
+  }
+}
+
 /** What a server of the mesh sees of who has come. */
 export type Caller = { readonly name: string | null; readonly alpn: string | null; readonly tls: TLSSocket };
 
@@ -220,19 +233,17 @@ export class Scene {
       for (const session of sessions) session.destroy();
     });
     const { port } = server.address() as { port: number };
-    return ({ socket, text }) => {
-      const plain = dialLoopback(port, "127.0.0.1");
-      // What has been read before.
-      plain.write(Buffer.from(text(), "latin1"));
-      for (const [from, to] of [
-        [socket, plain],
-        [plain, socket],
-      ] as const) {
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-        from.pipe(to);
-      }
-    };
+    return (connection) => joinSockets(connection, dialLoopback(port, "127.0.0.1"));
+  }
+
+  /** An HTTP/2 client of node's on a connection. By way of loopback: over TLS without ALPN the runtime's does not speak. */
+  async http2Over(connection: Raw): Promise<ClientHttp2Session> {
+    const relay = createServer((plain) => joinSockets(connection, plain));
+    this.onStop(() => relay.close());
+    await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+    const session = http2.connect(`http://127.0.0.1:${(relay.address() as { port: number }).port}`);
+    session.on("error", () => {});
+    return session;
   }
 
   stop(): void {
@@ -430,11 +441,4 @@ export class Node {
   serveRaw(port: number, onConnection: (connection: Raw) => void): Promise<Served> {
     return this.scene.serve(this.pod, { ip: this.ip, port }, onConnection);
   }
-}
-
-/** An HTTP/2 client on a connection. */
-export function http2Over(connection: Raw): ClientHttp2Session {
-  const session = http2.connect("http://app", { createConnection: () => connection.socket });
-  session.on("error", () => {});
-  return session;
 }
