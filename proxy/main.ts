@@ -12,7 +12,7 @@ import { type Control, createControl } from "./control/index.ts";
 import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
-import { Certifier, loadKeyMaterial } from "./identity/index.ts";
+import { Certifier, type KeyMaterial, loadKeyMaterial } from "./identity/index.ts";
 import { IdleCollector, LOOK_MS } from "./idle.ts";
 import { Admin } from "./inbound/admin.ts";
 import { Inbound } from "./inbound/index.ts";
@@ -34,7 +34,7 @@ const EXIT_BIND = 1;
 const WAITING_LOG_MS = 15_000;
 
 export async function main(_args: string[], env: Env): Promise<number> {
-  const parsed = parseConfig(env);
+  const parsed = parseConfig(env, { keys: loadKeyMaterial, read: (file) => readFileSync(file) });
   if ("errors" in parsed) {
     for (const error of parsed.errors) process.stderr.write(`ERROR ${error}\n`);
     process.stderr.write("Invalid configuration\n");
@@ -43,7 +43,7 @@ export async function main(_args: string[], env: Env): Promise<number> {
   const { config } = parsed;
   const log = new Log({ ...config.log, write: (line) => void process.stdout.write(line), uptimeMs: () => performance.now() });
   for (const directive of log.invalid) process.stderr.write(`invalid log directive ignored: ${directive}\n`);
-  for (const warning of parsed.warnings) log.logger("linkerd::app").warn(warning);
+  for (const { level, text } of parsed.notes) log.logger("linkerd::app").log(level, text);
   try {
     return await run(config, log);
   } catch (error) {
@@ -233,7 +233,7 @@ function createCertifier(
 ): Certifier {
   return new Certifier({
     ...config,
-    ...loadKeyMaterial({ dir: config.dir, name: config.localName }),
+    ...(config.keys as KeyMaterial),
     readToken: () => Bun.file(config.tokenFile).bytes(),
     certify,
     now: () => Date.now(),

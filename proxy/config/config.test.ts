@@ -1,4 +1,5 @@
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { createCa } from "../testing/certificates.ts";
 import { type Config, matchesSuffix, parseConfig } from "./index.ts";
 import { controlAddr, duration, ipSet, isLocalControl, portSet, suffixes } from "./values.ts";
 
@@ -10,12 +11,16 @@ const identity = {
   LINKERD2_PROXY_DESTINATION_SVC_ADDR: "linkerd-dst-headless.linkerd.svc.cluster.local.:8086",
   LINKERD2_PROXY_DESTINATION_SVC_NAME: "linkerd-destination.linkerd.serviceaccount.identity.linkerd.cluster.local",
   LINKERD2_PROXY_IDENTITY_DIR: "/id",
-  LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----",
+  LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: "set before all",
   LINKERD2_PROXY_IDENTITY_LOCAL_NAME: "web.ns.serviceaccount.identity.linkerd.cluster.local",
   LINKERD2_PROXY_IDENTITY_TOKEN_FILE: "/token",
   LINKERD2_PROXY_IDENTITY_SVC_ADDR: "linkerd-identity-headless.linkerd.svc.cluster.local.:8080",
   LINKERD2_PROXY_IDENTITY_SVC_NAME: "linkerd-identity.linkerd.serviceaccount.identity.linkerd.cluster.local",
 };
+
+beforeAll(async () => {
+  identity.LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS = (await createCa()).pem;
+});
 
 function config(env: Record<string, string>): Config {
   const parsed = parseConfig(env);
@@ -92,14 +97,17 @@ test("all mistakes at once, each by its variable", () => {
 describe("what must go together", () => {
   test.each([
     [{}, "LINKERD2_PROXY_IDENTITY_DIR: not set"],
-    [{ ...minimal, LINKERD2_PROXY_IDENTITY_DIR: "/id" }, "LINKERD2_PROXY_IDENTITY_DIR: set, though LINKERD2_PROXY_IDENTITY_DISABLED is"],
+    [
+      { ...minimal, LINKERD2_PROXY_IDENTITY_DIR: "/id" },
+      'LINKERD2_PROXY_IDENTITY_DIR: set, though LINKERD2_PROXY_IDENTITY_DISABLED is: "/id"',
+    ],
     [
       { ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "deny" },
-      "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: deny needs LINKERD2_PROXY_POLICY_SVC_ADDR",
+      'LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: deny needs LINKERD2_PROXY_POLICY_SVC_ADDR: "deny"',
     ],
     [
       { ...minimal, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "cluster-authenticated" },
-      "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: cluster-authenticated needs LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS",
+      'LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: cluster-authenticated needs LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS: "cluster-authenticated"',
     ],
     [
       { ...minimal, LINKERD2_PROXY_POLICY_SVC_ADDR: "localhost.:8090" },
@@ -107,12 +115,12 @@ describe("what must go together", () => {
     ],
     [{ LINKERD2_PROXY_IDENTITY_DISABLED: "1" }, "LINKERD2_PROXY_DESTINATION_SVC_ADDR: not set"],
     [
-      { ...identity, LINKERD2_PROXY_DESTINATION_SVC_NAME: "a.b." },
+      { ...minimal, LINKERD2_PROXY_DESTINATION_SVC_NAME: "a.b." },
       'LINKERD2_PROXY_DESTINATION_SVC_NAME: not an identity (a DNS name without a dot at its end): "a.b."',
     ],
     [
       { ...minimal, LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: "4143" },
-      "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: must not hold the inbound listener's port",
+      'LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: must not hold the inbound listener\'s port: "4143"',
     ],
   ])("%#", (env, expected) => {
     expect(errors(env as Record<string, string>)).toContain(expected);
@@ -131,9 +139,27 @@ test("static policies: identity wins over TLS, opaque ports keep their authoriza
   expect(policy.ports.get(3306)).toMatchObject({ name: "default:all-unauthenticated", protocol: { kind: "opaque" } });
 });
 
-test("a number of cores that is none is ignored with a word", () => {
-  const parsed = parseConfig({ ...minimal, LINKERD2_PROXY_CORES: "0" });
-  expect("warnings" in parsed && parsed.warnings.some((line) => line.includes("CORES"))).toBe(true);
+test.each(["0", "-1", "two", ""])("%p cores: ignored with a word", (text) => {
+  const parsed = parseConfig({ ...minimal, LINKERD2_PROXY_CORES: text });
+  if ("errors" in parsed) throw new Error(parsed.errors.join("\n"));
+  expect(parsed.config.cores).toBe(1);
+  const note = { level: "warn", text: `LINKERD2_PROXY_CORES: not a number of cores, ignored: ${JSON.stringify(text)}` } as const;
+  expect(parsed.notes).toContainEqual(note);
+});
+
+test("a jitter alone has nothing to vary", () => {
+  expect(errors({ ...minimal, LINKERD2_PROXY_INBOUND_CONNECT_EXP_BACKOFF_JITTER: "0.5" })).toEqual([
+    "LINKERD2_PROXY_INBOUND_CONNECT_EXP_BACKOFF_MIN: not set, though LINKERD2_PROXY_INBOUND_CONNECT_EXP_BACKOFF_JITTER is",
+    "LINKERD2_PROXY_INBOUND_CONNECT_EXP_BACKOFF_MAX: not set, though LINKERD2_PROXY_INBOUND_CONNECT_EXP_BACKOFF_JITTER is",
+  ]);
+});
+
+test("what is missing and can be done without is told of at its level", () => {
+  const parsed = parseConfig({ ...minimal, LINKERD2_PROXY_POLICY_SVC_ADDR: "localhost.:1", LINKERD2_PROXY_POLICY_WORKLOAD: "ns:web" });
+  expect("notes" in parsed && parsed.notes.map(({ level, text }) => `${level} ${text.split(" ")[0]}`)).toEqual([
+    "warn LINKERD2_PROXY_INBOUND_DEFAULT_POLICY",
+    "error LINKERD2_PROXY_INBOUND_PORTS",
+  ]);
 });
 
 describe("values", () => {

@@ -1,8 +1,10 @@
-// The proxy's whole configuration, read once from the environment (spec proxy §1.3–1.4). Every mistake is reported, then the
-// process ends.
+// The proxy's whole configuration, read once from the environment and the files it names (spec proxy §1.3–1.4). Every mistake is
+// reported by its variable and value, then the process ends.
 import type { SocketAddr } from "#addr";
 import { DEFAULT_POLICIES, type DefaultPolicyName, defaultPolicy, type Network, type ServerPolicy } from "#policy";
 import type { Backoff } from "#stack";
+import { parseAnchors } from "../identity/chain.ts";
+import type { KeyMaterial } from "../identity/key.ts";
 import {
   bool,
   type ControlAddr,
@@ -30,15 +32,20 @@ export type Side = {
   readonly dispatchTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly backoff: Backoff;
+  /** TCP keepalive idle time; null = the kernel's. */
   readonly acceptKeepaliveMs: number | null;
   readonly connectKeepaliveMs: number | null;
+  /** How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); null = the kernel's, some 15 minutes. */
+  readonly acceptUserTimeoutMs: number | null;
+  readonly connectUserTimeoutMs: number | null;
   readonly cacheIdleMs: number;
   readonly maxIdleConnections: number;
   readonly maxInFlight: number;
 };
 
 export type IdentityConfig = {
-  readonly dir: string;
+  /** Null: the files were not asked for. */
+  readonly keys: KeyMaterial | null;
   readonly trustAnchorsPem: string;
   readonly localName: string;
   readonly tokenFile: string;
@@ -59,7 +66,8 @@ export type PolicyConfig = {
 
 export type Config = {
   readonly log: { readonly filter: string; readonly format: "plain" | "json" };
-  readonly cores: number | null;
+  /** As asked for, at least 1; the machine may have fewer. */
+  readonly cores: number;
   readonly metricsRetainIdleMs: number;
   readonly ingress: boolean;
   readonly outbound: Side & { readonly informational: boolean };
@@ -80,20 +88,39 @@ export type Config = {
   readonly identity: IdentityConfig | null;
   readonly trace: { readonly service: ControlService; readonly attributesPath: string | null } | null;
   readonly dns: { readonly minTtlMs: number | null; readonly maxTtlMs: number | null };
+  readonly shutdown: {
+    /** What is still open this long after the drain began is cut; null = never (spec proxy §1.8). */
+    readonly graceMs: number | null;
+    /** `POST /shutdown` is answered. */
+    readonly endpoint: boolean;
+  };
   readonly hostname: string;
 };
 
+/** The files that the environment names. Each throws with what is wrong. */
+export type Files = {
+  /** Key and certificate request of a folder, made there when absent. Without a name nothing is made: null then. */
+  readonly keys: (options: { dir: string; name: string | null }) => KeyMaterial | null;
+  readonly read: (file: string) => Uint8Array;
+};
+
 export type Env = Readonly<Record<string, string | undefined>>;
-export type Parsed = { readonly config: Config; readonly warnings: readonly string[] } | { readonly errors: readonly string[] };
+/** What the log is to say of a configuration that can be used. */
+export type Note = { readonly level: "warn" | "error"; readonly text: string };
+export type Parsed = { readonly config: Config; readonly notes: readonly Note[] } | { readonly errors: readonly string[] };
 
 const PREFIX = "LINKERD2_PROXY_";
 /** The stream window of HTTP/2, RFC 9113 §6.9.2. */
 const STREAM_WINDOW = 65535;
 const CONNECTION_WINDOW = 1048576;
+/** Characters of a value that a message shows. */
+const SHOWN_CHARS = 200;
+
+const cut = (text: string): string => (text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text);
 
 class Reader {
   readonly errors: string[] = [];
-  readonly warnings: string[] = [];
+  readonly notes: Note[] = [];
   readonly #env: Env;
 
   constructor(env: Env) {
@@ -114,12 +141,14 @@ class Reader {
     return this.#env[PREFIX + name] !== undefined;
   }
 
+  /** The value is shown with it, if there is one. */
   fail(name: string, problem: string): void {
-    this.errors.push(`${PREFIX}${name}: ${problem}`);
+    const value = this.#env[PREFIX + name];
+    this.errors.push(`${PREFIX}${name}: ${cut(problem)}${value === undefined ? "" : `: ${JSON.stringify(cut(value))}`}`);
   }
 
-  warn(text: string): void {
-    this.warnings.push(text);
+  note(level: Note["level"], text: string): void {
+    this.notes.push({ level, text });
   }
 
   optional<T>(name: string, parse: (text: string) => T): T | null {
@@ -128,7 +157,7 @@ class Reader {
     try {
       return parse(text);
     } catch (error) {
-      this.fail(name, `${(error as Error).message}: ${JSON.stringify(text)}`);
+      this.fail(name, (error as Error).message);
       return null;
     }
   }
@@ -156,11 +185,11 @@ class Reader {
   }
 }
 
-/** Pure: the environment in, the configuration or all mistakes out. */
-export function parseConfig(env: Env): Parsed {
+/** The environment in, the configuration or all mistakes out. Without `files`, what they hold is not looked at. */
+export function parseConfig(env: Env, files: Files | null = null): Parsed {
   const reader = new Reader(env);
   const identityDisabled = (reader.raw("IDENTITY_DISABLED") ?? "") !== "";
-  const identity = parseIdentity(reader, identityDisabled);
+  const identity = parseIdentity(reader, identityDisabled, files);
   const withIdentity = !identityDisabled;
   const ingress = reader.get("INGRESS_MODE", bool, false);
   const inbound = {
@@ -177,11 +206,15 @@ export function parseConfig(env: Env): Parsed {
   const admin = reader.get("ADMIN_LISTEN_ADDR", socketAddr, { ip: "127.0.0.1", port: 4191 });
   const tapListen = reader.get("CONTROL_LISTEN_ADDR", socketAddr, { ip: "0.0.0.0", port: 4190 });
   const tapService = reader.optional("TAP_SVC_NAME", identityName);
+  if (tapService !== null && !withIdentity)
+    reader.note("warn", `${PREFIX}TAP_SVC_NAME: there is no tap without identity: ${JSON.stringify(tapService)}`);
   const destination = reader.service("DESTINATION_SVC", { required: true, identity: withIdentity });
   const gatewaySuffixes = reader.get("INBOUND_GATEWAY_SUFFIXES", suffixes, []);
   const policy = parsePolicy(reader, { withIdentity, inbound, admin, gateway: gatewaySuffixes.length > 0 });
   const trace = reader.service("TRACE_COLLECTOR_SVC", { required: false, identity: withIdentity });
   const format = (reader.raw("LOG_FORMAT") ?? "plain").toLowerCase() === "json" ? "json" : "plain";
+  const attributesPath = reader.raw("TRACE_ATTRIBUTES_PATH") ?? null;
+  // Asked for and not used, as in the reference: names are always looked up as the system does.
   reader.raw("RESOLV_CONF");
 
   const parts = {
@@ -200,8 +233,12 @@ export function parseConfig(env: Env): Parsed {
     },
     gatewaySuffixes,
     identity,
-    trace: trace === null ? null : { service: trace, attributesPath: reader.raw("TRACE_ATTRIBUTES_PATH") ?? null },
+    trace: trace === null ? null : { service: trace, attributesPath },
     dns: { minTtlMs: reader.optional("DNS_MIN_TTL", duration), maxTtlMs: reader.optional("DNS_MAX_TTL", duration) },
+    shutdown: {
+      graceMs: reader.optional("SHUTDOWN_GRACE_PERIOD", duration),
+      endpoint: reader.get("SHUTDOWN_ENDPOINT_ENABLED", bool, true),
+    },
     hostname: env["HOSTNAME"] ?? "",
   };
   const rest = {
@@ -211,7 +248,7 @@ export function parseConfig(env: Env): Parsed {
     profileTimeoutMs: reader.get("DESTINATION_PROFILE_INITIAL_TIMEOUT", duration, 500),
   };
   if (reader.errors.length > 0 || destination === null || policy === null) return { errors: reader.errors };
-  return { config: { ...parts, destination: { service: destination, ...rest }, policy }, warnings: reader.warnings };
+  return { config: { ...parts, destination: { service: destination, ...rest }, policy }, notes: reader.notes };
 }
 
 function side(
@@ -227,27 +264,35 @@ function side(
     backoff: parseBackoff(reader, name),
     acceptKeepaliveMs: reader.optional(`${name}_ACCEPT_KEEPALIVE`, duration),
     connectKeepaliveMs: reader.optional(`${name}_CONNECT_KEEPALIVE`, duration),
+    acceptUserTimeoutMs: reader.optional(`${name}_ACCEPT_USER_TIMEOUT`, duration),
+    connectUserTimeoutMs: reader.optional(`${name}_CONNECT_USER_TIMEOUT`, duration),
     cacheIdleMs: reader.get(`${name}_ROUTER_MAX_IDLE_AGE`, duration, defaults.idle),
     maxIdleConnections: Number.POSITIVE_INFINITY,
     maxInFlight: reader.get(`${name}_MAX_IN_FLIGHT`, whole, 100_000),
   };
 }
 
-/** MIN and MAX go together; with them the jitter is 0 unless given. */
+/** MIN and MAX go together; with them the jitter is 0 unless given. No jitter without them. */
 function parseBackoff(reader: Reader, name: string): Backoff {
   const at = `${name}_CONNECT_EXP_BACKOFF`;
   const minMs = reader.optional(`${at}_MIN`, duration);
-  const maxMs = reader.optional(`${at}_MAX`, duration);
-  const jitter = reader.optional(`${at}_JITTER`, decimal);
-  if (minMs === null && maxMs === null) return { minMs: 100, maxMs: 500, jitter: jitter ?? 0.1 };
+  const maxMs = reader.optional(`${at}_MAX`, (text) => {
+    const ms = duration(text);
+    if (ms === 0) throw new Error("must be more than 0");
+    return ms;
+  });
+  const jitter = reader.optional(`${at}_JITTER`, (text) => {
+    const value = decimal(text);
+    if (value > 100) throw new Error("must be at most 100");
+    return value;
+  });
   if (minMs === null || maxMs === null) {
-    const [absent, given] = minMs === null ? ["MIN", "MAX"] : ["MAX", "MIN"];
-    if (!reader.has(`${at}_${absent}`)) reader.fail(`${at}_${absent}`, `not set, though ${PREFIX}${at}_${given} is`);
+    const given = ["MIN", "MAX", "JITTER"].find((part) => reader.has(`${at}_${part}`));
+    for (const part of ["MIN", "MAX"])
+      if (given !== undefined && !reader.has(`${at}_${part}`)) reader.fail(`${at}_${part}`, `not set, though ${PREFIX}${at}_${given} is`);
     return { minMs: 100, maxMs: 500, jitter: 0.1 };
   }
-  if (maxMs === 0) reader.fail(`${at}_MAX`, "must be more than 0");
   if (minMs > maxMs) reader.fail(`${at}_MIN`, `must not be more than ${PREFIX}${at}_MAX`);
-  if (jitter !== null && jitter > 100) reader.fail(`${at}_JITTER`, "must be at most 100");
   return { minMs, maxMs, jitter: jitter ?? 0 };
 }
 
@@ -257,12 +302,12 @@ function window(text: string): number {
   return value;
 }
 
-function parseCores(reader: Reader): number | null {
+function parseCores(reader: Reader): number {
   const text = reader.raw("CORES");
-  if (text === undefined) return null;
+  if (text === undefined) return 1;
   if (!/^\d+$/.test(text) || Number(text) === 0) {
-    reader.warn(`${PREFIX}CORES: ${JSON.stringify(text)} is not a number of cores; ignored`);
-    return null;
+    reader.note("warn", `${PREFIX}CORES: not a number of cores, ignored: ${JSON.stringify(text)}`);
+    return 1;
   }
   return Number(text);
 }
@@ -278,7 +323,7 @@ const IDENTITY_VARIABLES = [
   "IDENTITY_SVC_NAME",
 ];
 
-function parseIdentity(reader: Reader, disabled: boolean): IdentityConfig | null {
+function parseIdentity(reader: Reader, disabled: boolean, files: Files | null): IdentityConfig | null {
   if (disabled) {
     for (const name of IDENTITY_VARIABLES) if (reader.has(name)) reader.fail(name, `set, though ${PREFIX}IDENTITY_DISABLED is`);
     return null;
@@ -287,23 +332,28 @@ function parseIdentity(reader: Reader, disabled: boolean): IdentityConfig | null
     if (!reader.has(name)) reader.fail(name, "not set");
     return reader.optional(name, parse);
   };
-  const filled = (text: string): string => {
-    if (text.trim() === "") throw new Error("empty");
-    return text;
-  };
-  const anchors = (text: string): string => {
-    if (!text.includes("-----BEGIN CERTIFICATE-----")) throw new Error("holds no PEM certificate");
-    return text;
-  };
-  const dir = required("IDENTITY_DIR", filled);
-  const trustAnchorsPem = required("IDENTITY_TRUST_ANCHORS", anchors);
   const localName = required("IDENTITY_LOCAL_NAME", identityName);
-  const tokenFile = required("IDENTITY_TOKEN_FILE", filled);
+  const keys = required("IDENTITY_DIR", (dir) => {
+    if (dir.trim() === "") throw new Error("empty");
+    return files?.keys({ dir, name: localName }) ?? null;
+  });
+  const trustAnchorsPem = required("IDENTITY_TRUST_ANCHORS", anchors);
+  const tokenFile = required("IDENTITY_TOKEN_FILE", (file) => {
+    if (file.trim() === "") throw new Error("empty");
+    if (files !== null && files.read(file).length === 0) throw new Error("the file is empty");
+    return file;
+  });
   const minRefreshMs = reader.get("IDENTITY_MIN_REFRESH", duration, 10_000);
   const maxRefreshMs = reader.get("IDENTITY_MAX_REFRESH", duration, 86_400_000);
   const service = reader.service("IDENTITY_SVC", { required: true, identity: true });
-  if (dir === null || trustAnchorsPem === null || localName === null || tokenFile === null || service === null) return null;
-  return { dir, trustAnchorsPem, localName, tokenFile, minRefreshMs, maxRefreshMs, service };
+  if (trustAnchorsPem === null || localName === null || tokenFile === null || service === null) return null;
+  return { keys, trustAnchorsPem, localName, tokenFile, minRefreshMs, maxRefreshMs, service };
+}
+
+/** What is no certificate is told when the anchors are used. */
+function anchors(text: string): string {
+  if (parseAnchors(text, () => {}).length === 0) throw new Error("holds no usable PEM certificate");
+  return text;
 }
 
 function parsePolicy(
@@ -315,7 +365,7 @@ function parsePolicy(
   const clusterNetworks = reader.get("POLICY_CLUSTER_NETWORKS", networks, []);
   const options = { clusterNetworks, detectTimeoutMs: inbound.detectTimeoutMs };
   const defaultName = reader.get("INBOUND_DEFAULT_POLICY", defaultPolicyName, "all-unauthenticated" as DefaultPolicyName);
-  if (!reader.has("INBOUND_DEFAULT_POLICY")) reader.warn(`${PREFIX}INBOUND_DEFAULT_POLICY is not set; using all-unauthenticated`);
+  if (!reader.has("INBOUND_DEFAULT_POLICY")) reader.note("warn", `${PREFIX}INBOUND_DEFAULT_POLICY is not set; using all-unauthenticated`);
   if (defaultName.startsWith("cluster-") && clusterNetworks.length === 0)
     reader.fail("INBOUND_DEFAULT_POLICY", `${defaultName} needs ${PREFIX}POLICY_CLUSTER_NETWORKS`);
   if (defaultName === "deny" && !controlled) reader.fail("INBOUND_DEFAULT_POLICY", `deny needs ${PREFIX}POLICY_SVC_ADDR`);
@@ -328,7 +378,7 @@ function parsePolicy(
   const workload = reader.raw("POLICY_WORKLOAD");
   if (controlled) {
     if (!workload) reader.fail("POLICY_WORKLOAD", `not set, though ${PREFIX}POLICY_SVC_ADDR is`);
-    if (!reader.has("INBOUND_PORTS")) reader.warn(`${PREFIX}INBOUND_PORTS is not set; no port but the proxy's own is watched`);
+    if (!reader.has("INBOUND_PORTS")) reader.note("error", `${PREFIX}INBOUND_PORTS is not set; no port but the proxy's own is watched`);
     if (service === null || !workload) return null;
     const ports = new Set([...declared, admin.port, ...(gateway ? [inbound.listen.port] : [])]);
     return { controller: { service, workload, ports }, default: fallback, defaultName, ports: new Map() };

@@ -1,5 +1,5 @@
 // The grammar of values in the environment (spec proxy §1.3). Each parser gives the value or throws with what is wrong.
-import { isLoopback, parseDnsName, parseIp, parsePort, parseSocketAddr, type SocketAddr } from "#addr";
+import { isLoopback, parseDnsName, parseIp, parsePort, parseSocketAddr, type SocketAddr, splitAuthority } from "#addr";
 import { type Network, parseNetwork } from "#policy";
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -25,10 +25,8 @@ export function socketAddr(text: string): SocketAddr {
 export type ControlAddr = { readonly host: string; readonly port: number };
 
 export function controlAddr(text: string): ControlAddr {
-  const colon = text.lastIndexOf(":");
-  const port = colon < 0 ? null : parsePort(text.slice(colon + 1));
-  const host = text.slice(0, Math.max(0, colon)).replace(/^\[(.*)\]$/, "$1");
-  if (port === null || port === 0) throw new Error("not an address (HOST:PORT)");
+  const { host = "", port = null } = splitAuthority(text) ?? {};
+  if (port === null || port === 0) throw new Error("not an address (HOST:PORT, IPv6 in brackets)");
   if (parseIp(host) === null && parseDnsName(host) === null) throw new Error(`"${host}" is neither an IP nor a DNS name`);
   return { host, port };
 }

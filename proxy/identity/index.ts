@@ -5,7 +5,7 @@ import type { Logger } from "#log";
 import type { Credentials, Identity, Unsubscribe } from "../contracts.ts";
 import { parseAnchors, verifyChain } from "./chain.ts";
 
-export { loadKeyMaterial } from "./key.ts";
+export { type KeyMaterial, loadKeyMaterial } from "./key.ts";
 
 export type CertifierOptions = {
   readonly localName: string;

@@ -6,20 +6,27 @@ import { certificateRequest } from "./der.ts";
 
 export type KeyMaterial = { readonly keyPem: string; readonly csr: Uint8Array };
 
-/** @throws {Error} naming the file that cannot be read, written or understood. */
-export function loadKeyMaterial({ dir, name }: { dir: string; name: string }): KeyMaterial {
+/**
+ * Without a name nothing is made, and there is none unless both files are there.
+ * @throws {Error} naming the file that cannot be read, written or understood.
+ */
+export function loadKeyMaterial(options: { dir: string; name: string }): KeyMaterial;
+export function loadKeyMaterial(options: { dir: string; name: string | null }): KeyMaterial | null;
+export function loadKeyMaterial({ dir, name }: { dir: string; name: string | null }): KeyMaterial | null {
   const keyFile = join(dir, "key.p8");
   const csrFile = join(dir, "csr.der");
   let key: KeyObject;
   if (existsSync(keyFile)) {
+    const bytes = readFileSync(keyFile);
     try {
-      key = createPrivateKey({ key: readFileSync(keyFile), format: "der", type: "pkcs8" });
+      key = createPrivateKey({ key: bytes, format: "der", type: "pkcs8" });
     } catch (error) {
-      throw new Error(`${keyFile}: ${(error as Error).message}`);
+      throw new Error(`${keyFile}: not a PKCS#8 private key`, { cause: error });
     }
     if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "prime256v1")
       throw new Error(`${keyFile}: not an ECDSA P-256 key`);
   } else {
+    if (name === null) return null;
     key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
     mkdirSync(dir, { recursive: true });
     write(keyFile, key.export({ format: "der", type: "pkcs8" }));
@@ -29,6 +36,7 @@ export function loadKeyMaterial({ dir, name }: { dir: string; name: string }): K
     csr = readFileSync(csrFile);
     if (csr.length === 0) throw new Error(`${csrFile}: empty`);
   } else {
+    if (name === null) return null;
     const publicKey = createPublicKey(key).export({ format: "der", type: "spki" });
     csr = certificateRequest({ name, publicKey, sign: (data) => sign("sha256", data, key) });
     write(csrFile, csr);
