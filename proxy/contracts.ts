@@ -121,7 +121,7 @@ export interface AdminHandler {
     readonly method: string;
     /** Path without query. */
     readonly path: string;
-    readonly headers: { get(name: string): string | undefined };
+    readonly headers: { get(name: string): string | undefined; all(name: string): readonly string[] };
     /** At most 64 KiB; larger bodies are refused with 413 before. */
     readonly body: Uint8Array;
     readonly clientIp: string;

@@ -24,7 +24,7 @@ function world({ filter = "warn,linkerd=info", ready = true } = {}) {
     const request: Request = {
       method,
       path,
-      headers: { get: (name) => headers[name] },
+      headers: { get: (name) => headers[name]?.split("\n")[0], all: (name) => headers[name]?.split("\n") ?? [] },
       body: typeof body === "string" ? Buffer.from(body) : body,
       clientIp,
       clientId: null,
@@ -58,8 +58,8 @@ describe("/metrics", () => {
     });
   });
 
-  test("gzip when it is accepted", () => {
-    const { headers, body } = world().ask("GET", "/metrics", { headers: { "accept-encoding": "deflate, gzip;q=1.0" } });
+  test.each(["deflate, gzip;q=1.0", "br\ngzip"])("gzip when any field accepts it: %j", (accepted) => {
+    const { headers, body } = world().ask("GET", "/metrics", { headers: { "accept-encoding": accepted } });
     expect(headers).toContainEqual(["content-encoding", "gzip"]);
     expect(Buffer.from(Bun.gunzipSync(body as Uint8Array<ArrayBuffer>)).toString()).toBe(page);
   });

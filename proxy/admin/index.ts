@@ -44,7 +44,7 @@ export function createAdminHandler(options: AdminHandlerOptions): AdminHandler {
 function metrics(request: Request, registry: Registry): AdminResponse {
   const page = registry.print(performance.now());
   const headers: [string, string][] = [["content-type", TEXT]];
-  if (!request.headers.get("accept-encoding")?.includes("gzip")) return { status: 200, headers, body: page };
+  if (!request.headers.all("accept-encoding").some((value) => value.includes("gzip"))) return { status: 200, headers, body: page };
   return { status: 200, headers: [...headers, ["content-encoding", "gzip"]], body: Bun.gzipSync(Buffer.from(page)) };
 }
 
