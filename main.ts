@@ -31,5 +31,7 @@ const flushed = (stream: NodeJS.WriteStream) =>
     stream.once("error", () => resolve());
     stream.end(() => resolve());
   });
-await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+// The log of a role may have a reader that has stopped: it is not waited for long. Who pipes a command's output may take their time.
+const patience = new Promise<void>((resolve) => role && setTimeout(resolve, 1000));
+await Promise.race([Promise.all([flushed(process.stdout), flushed(process.stderr)]), patience]);
 process.exit(status);

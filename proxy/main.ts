@@ -3,12 +3,13 @@
 // bound, 0 after a drained shutdown.
 import { readFileSync } from "node:fs";
 import { formatSocketAddr, type SocketAddr } from "#addr";
-import { Log } from "#log";
+import { LineOutput, Log } from "#log";
 import { Registry } from "#metrics";
 import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
 import { BackgroundThreads, ownThreads } from "./background.ts";
 import { type Config, matchesSuffix, parseConfig } from "./config/index.ts";
 import { type Control, createControl } from "./control/index.ts";
+import { descriptorLimits, maxOpenFiles } from "./descriptors.ts";
 import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
@@ -41,7 +42,9 @@ export async function main(_args: string[], env: Env): Promise<number> {
     return EXIT_CONFIG;
   }
   const { config } = parsed;
-  const log = new Log({ ...config.log, write: (line) => void process.stdout.write(line), uptimeMs: () => performance.now() });
+  const output = new LineOutput(process.stdout);
+  const log = new Log({ ...config.log, write: (line) => output.write(line), uptimeMs: () => performance.now() });
+  output.onLost = (lines) => log.logger("linkerd::app").warn("log lines were lost: nobody read them, or there was no room", { lines });
   for (const directive of log.invalid) process.stderr.write(`invalid log directive ignored: ${directive}\n`);
   for (const { level, text } of parsed.notes) log.logger("linkerd::app").log(level, text);
   try {
@@ -88,11 +91,13 @@ async function run(config: Config, log: Log): Promise<number> {
   });
 
   // Both sides.
+  const descriptors = descriptorLimits(maxOpenFiles());
   const dialing = (side: Config["inbound"] | Config["outbound"]): Omit<DialContext, "refusePort" | "refuseLoopback"> => ({
     runtime,
     tls,
     timeoutMs: side.connectTimeoutMs,
     keepaliveMs: side.connectKeepaliveMs,
+    maxDescriptor: descriptors.dial,
   });
   const originalDst = originalDestination();
   const shared = { queueCapacity: config.bufferCapacity };
@@ -141,9 +146,21 @@ async function run(config: Config, log: Log): Promise<number> {
     config.tap === null || tls === null ? null : new TapServer({ runtime, engines, tls, registry: taps, permitted: config.tap.service });
 
   // The doors: all bound before anything is served; the admin door opens at once, the others with the first certificate.
-  const door = (at: SocketAddr, keepaliveMs: number | null, onAccept: (connection: Connection) => void): Listener =>
-    new Listener({ ...at, flushQueue: runtime.flushQueue, keepaliveMs, onAccept });
-  const adminDoor = door(config.admin, null, (connection) => admin.accept(connection));
+  const door = (
+    at: SocketAddr,
+    keepaliveMs: number | null,
+    onAccept: (connection: Connection) => void,
+    maxDescriptor = descriptors.accept,
+  ): Listener =>
+    new Listener({
+      ...at,
+      flushQueue: runtime.flushQueue,
+      keepaliveMs,
+      maxDescriptor,
+      onAccept,
+      onDrop: (reason, count) => app.warn("dropping connections", { reason, count, at: formatSocketAddr(at) }),
+    });
+  const adminDoor = door(config.admin, null, (connection) => admin.accept(connection), descriptors.dial);
   const inboundDoor = door(config.inbound.listen, config.inbound.acceptKeepaliveMs, (connection) => inbound.accept(connection));
   const outboundDoor = door(config.outbound.listen, config.outbound.acceptKeepaliveMs, (connection) => outbound.accept(connection));
   const tapDoor = config.tap === null || tap === null ? null : door(config.tap.listen, null, (connection) => tap.accept(connection));

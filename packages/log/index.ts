@@ -3,6 +3,7 @@
 import { type Fields, type Filter, LEVELS, type Level, parseFilter, type Span } from "./filter.ts";
 
 export { type Fields, type Filter, LEVELS, type Level, MAX_DIRECTIVES, parseFilter, type Span } from "./filter.ts";
+export { LineOutput, type LineStream, MAX_WAITING_LENGTH } from "./output.ts";
 
 export type Format = "plain" | "json";
 

@@ -28,6 +28,8 @@ export type DialContext = {
   readonly refusePort: number | null;
   /** Refuse loopback addresses (outbound loopback guard). */
   readonly refuseLoopback: boolean;
+  /** Connections with this file descriptor or a higher one are given up; default: none. */
+  readonly maxDescriptor?: number;
 };
 
 const ALPN = alpnWire(TRANSPORT_ALPN);
@@ -67,6 +69,7 @@ export function dial(
     flushQueue: context.runtime.flushQueue,
     timeoutMs: context.timeoutMs,
     keepaliveMs: context.keepaliveMs,
+    ...(context.maxDescriptor === undefined ? {} : { maxDescriptor: context.maxDescriptor }),
     tls:
       target.serverName === null || tls === null
         ? null

@@ -4,7 +4,7 @@ import { formatSocketAddr, type SocketAddr } from "#addr";
 import type { NativeContext } from "../tls/context.ts";
 import { Connection, type ConnectionHandler, errnoOf, socketEvents } from "./connection.ts";
 import type { FlushQueue } from "./flush.ts";
-import { tune } from "./listen.ts";
+import { descriptorOf, tune } from "./listen.ts";
 
 /** Why a dial failed: `timeout` becomes 504, `io` 502, `loop` (refused by the proxy itself, spec proxy §2) 500. */
 export type ConnectError = { readonly kind: "timeout" | "io" | "loop"; readonly errno: string; readonly message: string };
@@ -15,6 +15,8 @@ export type ConnectOptions = {
   /** Covers TCP connect and TLS handshake, ms. */
   readonly timeoutMs: number;
   readonly keepaliveMs: number | null;
+  /** A connection with this file descriptor or a higher one is given up; default: none. */
+  readonly maxDescriptor?: number;
   readonly tls: { readonly context: NativeContext; readonly serverName: string; readonly alpn: Uint8Array | null } | null;
   /** Exactly one of the two is called, never within `connect` itself. The connection is ready for writing. */
   readonly onConnect: (connection: Connection) => void;
@@ -65,6 +67,8 @@ export function connect(options: ConnectOptions): () => void {
           return;
         }
         socketOfAttempt = socket;
+        if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY))
+          return fail("io", "EMFILE", `connection to ${to}: too many open files`);
         tune(socket, options.keepaliveMs);
         const connection = new Connection({ socket, handler: idle, flushQueue: options.flushQueue });
         socket.data = connection;

@@ -6,6 +6,8 @@ import type { FlushQueue } from "./flush.ts";
 
 /** Connections held before the gate opens. More are refused: the kernel's own backlog has the same size (somaxconn). */
 export const MAX_HELD_CONNECTIONS = 4096;
+/** Dropped connections are told of this often at most, ms: there may be very many. */
+const DROPS_TOLD_MS = 1000;
 
 export type ListenerOptions = {
   readonly ip: string;
@@ -13,24 +15,31 @@ export type ListenerOptions = {
   readonly flushQueue: FlushQueue;
   /** TCP keepalive idle time, ms; null = the kernel's. Keepalive is always on. */
   readonly keepaliveMs: number | null;
+  /** Connections with this file descriptor or a higher one are dropped; default: none. */
+  readonly maxDescriptor?: number;
+  /** Connections were dropped before they were served: the reason of the latest, and how many since this was told last. */
+  readonly onDrop?: (reason: string, count: number) => void;
   /** A connection was accepted: set its handler. */
   readonly onAccept: (connection: Connection) => void;
 };
 
 export class Listener {
   readonly #held = new Set<Connection>();
-  readonly #onAccept: (connection: Connection) => void;
+  readonly #options: ListenerOptions;
+  #dropped = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
   readonly #server: TCPSocketListener<Connection>;
   #open = false;
 
   /** Binds at once. Throws when the address cannot be bound; the message names it. */
   constructor(options: ListenerOptions) {
-    this.#onAccept = options.onAccept;
+    this.#options = options;
     const accept = (socket: Socket<Connection>): void => {
       tune(socket, options.keepaliveMs);
       const connection = new Connection({ socket, handler: holding, flushQueue: options.flushQueue });
       socket.data = connection;
-      if (this.#open) this.#onAccept(connection);
+      if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY)) this.#drop(connection, "too many open files");
+      else if (this.#open) this.#serve(connection);
       else if (this.#held.size >= MAX_HELD_CONNECTIONS) connection.abort();
       else {
         connection.pause();
@@ -61,9 +70,25 @@ export class Listener {
     const held = [...this.#held];
     this.#held.clear();
     for (const connection of held) {
-      this.#onAccept(connection);
+      this.#serve(connection);
       connection.resume();
     }
+  }
+
+  #serve(connection: Connection): void {
+    // Reset while it waited to be accepted (spec proxy §1.2: a connection without a peer is dropped).
+    if (connection.socket.remoteAddress === undefined) this.#drop(connection, "the peer is gone");
+    else this.#options.onAccept(connection);
+  }
+
+  #drop(connection: Connection, reason: string): void {
+    connection.abort();
+    this.#dropped++;
+    const now = performance.now();
+    if (now - this.#toldAt < DROPS_TOLD_MS) return;
+    this.#toldAt = now;
+    this.#options.onDrop?.(reason, this.#dropped);
+    this.#dropped = 0;
   }
 
   /** Stops accepting; connections already accepted live on. */
@@ -72,6 +97,11 @@ export class Listener {
     for (const connection of this.#held) connection.abort();
     this.#held.clear();
   }
+}
+
+/** Its number; NaN where the runtime does not tell. */
+export function descriptorOf(socket: Socket<Connection>): number {
+  return (socket as unknown as { readonly fd?: number }).fd ?? Number.NaN;
 }
 
 /** TCP_NODELAY and SO_KEEPALIVE, as on every socket of the proxy (spec proxy §1.2). */
