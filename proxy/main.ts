@@ -14,9 +14,9 @@ import { DrainRegistry } from "./drain.ts";
 import { OutboundGateway } from "./gateway/index.ts";
 import { createEngines } from "./http/engines.ts";
 import { Certifier, type KeyMaterial, loadKeyMaterial } from "./identity/index.ts";
-import { IdleCollector, LOOK_MS } from "./idle.ts";
 import { Admin } from "./inbound/admin.ts";
 import { Inbound } from "./inbound/index.ts";
+import { LOOK_MS, MemoryKeeper } from "./memory.ts";
 import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
 import { createObservation } from "./observe.ts";
 import { Outbound } from "./outbound/index.ts";
@@ -101,7 +101,7 @@ async function run(config: Config, log: Log): Promise<number> {
   });
   const originalDst = originalDestination();
   const shared = { queueCapacity: config.bufferCapacity };
-  const outboundLog = log.logger("linkerd::app::outbound");
+  const outboundLog = log.logger("linkerd::app::outbound").within("outbound");
   const outbound = new Outbound({
     runtime,
     engines,
@@ -114,7 +114,7 @@ async function run(config: Config, log: Log): Promise<number> {
     originalDst,
     log: (level, message, fields) => outboundLog.log(level, message, fields),
   });
-  const inboundLog = log.logger("linkerd::app::inbound");
+  const inboundLog = log.logger("linkerd::app::inbound").within("inbound");
   const inbound = new Inbound({
     runtime,
     engines,
@@ -183,10 +183,15 @@ async function run(config: Config, log: Log): Promise<number> {
     inboundDoor.open();
   }
 
-  const idle = new IdleCollector({ turns: () => runtime.flushQueue.turns, collect: () => Bun.gc(true) });
+  const memory = new MemoryKeeper({
+    turns: () => runtime.flushQueue.turns,
+    rss: () => process.memoryUsage.rss(),
+    now: () => performance.now(),
+    collect: () => Bun.gc(true),
+  });
   const background = new BackgroundThreads(ownThreads);
   const looking = setInterval(() => {
-    idle.look();
+    memory.look();
     background.look();
   }, LOOK_MS);
 
