@@ -19,7 +19,7 @@ export async function relayTls(options: RelayOptions): Promise<{ readonly port: 
   const { to, servername, ca, key, cert } = options;
   const sockets = new Set<Socket>();
   const relay = createServer({ allowHalfOpen: true }, (plain) => {
-    const secure = connectTls({ host: to.ip, port: to.port, servername, ca, key, cert });
+    const secure = connectTls({ host: to.ip, port: to.port, servername, ca, key, cert, allowHalfOpen: true });
     for (const socket of [plain, secure]) {
       sockets.add(socket);
       socket.on("error", () => {});
