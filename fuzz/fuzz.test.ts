@@ -7,10 +7,10 @@ import { targets } from "./targets/index.ts";
 
 describe("what is kept", () => {
   for (const target of targets)
-    test(target.name, () => {
+    test(target.name, async () => {
       for (const { source, input } of keptCases(target)) {
         try {
-          target.run(input.slice());
+          await target.run(input.slice());
         } catch (error) {
           throw new Error(`${source}: ${formatInput(input)}`, { cause: error });
         }

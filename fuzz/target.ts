@@ -11,8 +11,11 @@ export type Target = {
   readonly seeds: readonly (string | Uint8Array)[];
   /** Words of the format, which mutation alone would not find. */
   readonly dictionary: readonly string[];
-  /** Throws when a property does not hold; what the code under test throws is a finding too. Keeps nothing between calls. */
-  run(input: Uint8Array): void;
+  /**
+   * Throws when a property does not hold; what the code under test throws is a finding too. Keeps nothing between calls.
+   * A promise only where the code under test gives one: such targets are slower.
+   */
+  run(input: Uint8Array): void | Promise<void>;
 };
 
 /** A property of a target that did not hold. */
@@ -40,6 +43,9 @@ function show(value: unknown): string {
     if (part instanceof Uint8Array) return latin1(part);
     if (part instanceof Map) return [...part];
     if (part instanceof Set) return [...part];
+    // Objects are equal whatever the order of their keys.
+    if (typeof part === "object" && part !== null && !Array.isArray(part))
+      return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
     return part;
   });
 }

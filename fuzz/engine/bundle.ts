@@ -29,10 +29,18 @@ export async function bundle(names: readonly string[], directory: string): Promi
 
 function entryOf(target: string): string {
   return `import target from ${JSON.stringify(target)};
-export { target };
-export function fuzz(data) {
-  target.run(new Uint8Array(data));
+export const isAsync = target.run.constructor.name === "AsyncFunction";
+function clean() {
   for (const key in {}) throw new Error("Object.prototype has got a property " + key);
 }
+export const fuzz = isAsync
+  ? async (data) => {
+      await target.run(new Uint8Array(data));
+      clean();
+    }
+  : (data) => {
+      target.run(new Uint8Array(data));
+      clean();
+    };
 `;
 }

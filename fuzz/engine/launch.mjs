@@ -2,6 +2,7 @@
 //
 // Jazzer reports each comparison with a literal to libFuzzer by a native call, equal or not, which makes loops over bytes some
 // ten times slower. A comparison that holds teaches libFuzzer nothing, so those calls are left out.
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 
@@ -39,6 +40,11 @@ fuzzer.tracer.traceNumberCmp = (a, b, operator, id) => {
   }
 };
 
+/** Told by the text of the bundle: it must not be loaded before Jazzer watches. */
+async function isAsync(path) {
+  return /\basync run\(input\)/.test(await readFile(path, "utf8"));
+}
+
 const options = new OptionsManager(OptionSource.DefaultCLIOptions).merge(
   {
     fuzzTarget: bundle,
@@ -46,7 +52,8 @@ const options = new OptionsManager(OptionSource.DefaultCLIOptions).merge(
     excludes: ["node_modules"],
     // They watch files, processes and eval, which no target uses; pollution of prototypes is looked for by the bundle itself.
     disableBugDetectors: [".*"],
-    sync: true,
+    // Whole bundles are synchronous or not.
+    sync: !(await isAsync(bundle)),
     timeout: Number(timeoutMs),
     fuzzerOptions,
   },

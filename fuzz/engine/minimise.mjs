@@ -7,9 +7,9 @@ const { fuzz } = await import(bundle);
 const deadline = performance.now() + Number(seconds) * 1000;
 
 /** The failure on these bytes as text, "" when there is none. */
-function failure(bytes) {
+async function failure(bytes) {
   try {
-    fuzz(bytes);
+    await fuzz(bytes);
     return "";
   } catch (error) {
     return String(error instanceof Error ? (error.stack ?? error) : error);
@@ -19,16 +19,16 @@ function failure(bytes) {
 const kind = (text) => text.split("\n", 1)[0].replace(/"(?:[^"\\]|\\.)*"|\d+/g, "…");
 
 let bytes = new Uint8Array(readFileSync(input));
-const first = failure(bytes);
+const first = await failure(bytes);
 if (first !== "") {
   const wanted = kind(first);
-  const fails = (candidate) => performance.now() < deadline && kind(failure(candidate)) === wanted;
+  const fails = async (candidate) => performance.now() < deadline && kind(await failure(candidate)) === wanted;
   for (let again = true; again && performance.now() < deadline; ) {
     again = false;
     for (let n = Math.max(1, bytes.length >> 1); n >= 1; n >>= 1)
       for (let at = 0; at < bytes.length; ) {
         const shorter = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(at + n)]);
-        if (shorter.length < bytes.length && fails(shorter)) {
+        if (shorter.length < bytes.length && (await fails(shorter))) {
           bytes = shorter;
           again = true;
         } else at += n;
@@ -39,7 +39,7 @@ if (first !== "") {
       for (const byte of [0, 0x61]) {
         const plainer = bytes.slice();
         plainer[at] = byte;
-        if (fails(plainer)) {
+        if (await fails(plainer)) {
           bytes = plainer;
           break;
         }
@@ -47,5 +47,5 @@ if (first !== "") {
     }
   }
   writeFileSync(output, bytes);
-  console.log(failure(bytes));
+  console.log(await failure(bytes));
 }

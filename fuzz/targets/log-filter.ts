@@ -1,5 +1,5 @@
 // Log filters, which the admin port takes from anyone in the pod, and the lines they let through.
-import { LEVELS, Log, MAX_DIRECTIVES, parseFilter } from "#log";
+import { type Filter, LEVELS, Log, MAX_DIRECTIVES, parseFilter } from "#log";
 import { check, same, type Target, utf8 } from "../target.ts";
 
 const target: Target = {
@@ -20,35 +20,46 @@ const target: Target = {
   run(input) {
     const text = utf8(input);
     const { filter, invalid } = parseFilter(text);
-    const parts = text.split(",").map((part) => part.trim());
-    for (const part of invalid) check(part !== "" && parts.includes(part), () => `${JSON.stringify(part)} is no directive of the filter`);
-    check(parts.filter((part) => part !== "").length - invalid.length <= MAX_DIRECTIVES, "more directives than the bound");
+    for (const part of invalid) check(part !== "" && text.includes(part), () => `${JSON.stringify(part)} is no part of the filter`);
     same(filter.text, text, "text");
-    const valid = parts.filter((part) => part !== "" && !invalid.includes(part));
-    for (const target of [
-      "linkerd",
-      "linkerd::inbound",
-      "linkerd_app",
-      "x::y::z",
-      "a",
-      ...valid.map((part) => (part.split("=")[0] as string).replace(/\[.*/, "")),
-    ])
-      same(filter.level(target), naive(valid, target), `level of ${target}`);
+    for (const name of NAMES) {
+      const level: string = filter.level(name);
+      check((LEVELS as readonly string[]).includes(level), () => `level ${level}`);
+      const most = filter.mostConditional(name);
+      for (const fields of [{}, { a: "b" }, { name: 1 }]) {
+        const asked = filter.conditional(name, [{ name: "a", fields }], fields);
+        check(
+          asked === null || (most !== null && LEVELS.indexOf(asked) <= LEVELS.indexOf(most)),
+          () => `${asked} is asked for, at most ${most} ever`,
+        );
+      }
+    }
+    // Conditions in brackets have a grammar of their own.
+    if (!/[[\]{}]/.test(text)) plain(text, filter, invalid);
     lines(text);
   },
 };
 export default target;
 
+const NAMES = ["linkerd", "linkerd::inbound", "linkerd_app", "x::y::z", "a"];
+
+function plain(text: string, filter: Filter, invalid: readonly string[]): void {
+  const parts = text.split(",").map((part) => part.trim());
+  const valid = parts.filter((part) => part !== "" && !invalid.includes(part));
+  check(valid.length <= MAX_DIRECTIVES, "more directives than the bound");
+  for (const name of [...NAMES, ...valid.map((part) => part.split("=")[0] as string)])
+    same(filter.level(name), naive(valid, name), `level of ${name}`);
+}
+
 /** The longest directive that is the target or a module around it; among equals the last. */
-function naive(parts: readonly string[], target: string): string {
+function naive(parts: readonly string[], name: string): string {
   let level = "warn";
   let longest = -1;
   for (const part of parts) {
-    const bare = part.replace(/\[[^\]]*\]/, "");
-    const [left = "", right] = bare.split("=");
+    const [left = "", right] = part.split("=");
     const alone = right === undefined && (LEVELS as readonly string[]).includes(left.toLowerCase());
     const module = alone ? "" : left;
-    const around = module === "" || target === module || target.startsWith(`${module}::`);
+    const around = module === "" || name === module || name.startsWith(`${module}::`);
     if (!around || module.length < longest) continue;
     longest = module.length;
     level = (alone ? left : (right ?? "trace")).toLowerCase();
