@@ -132,8 +132,14 @@ export function createOutsider(tag: string, to: Pod): { readonly pod: Pod; reado
   return { pod, gateway, remove };
 }
 
-/** @param tag unique on this machine, at most 8 characters */
-export function createPods(tag: string): Pods {
+/** A link of the kernel's own between two namespaces. */
+function joinByVeth(a: Pod, b: Pod): void {
+  run("ip", "link", "add", "eth0", "netns", a.namespace, "type", "veth", "peer", "name", "eth0", "netns", b.namespace);
+}
+
+/** @param tag unique on this machine, at most 8 characters
+ * @param join makes a device `eth0` in either namespace */
+export function createPods(tag: string, join: (a: Pod, b: Pod) => void = joinByVeth): Pods {
   const a = new Pod(`proxytest-${tag}-a`, "10.199.7.2");
   const b = new Pod(`proxytest-${tag}-b`, "10.199.7.3");
   const remove = (): void => {
@@ -144,7 +150,7 @@ export function createPods(tag: string): Pods {
   };
   try {
     for (const pod of [a, b]) run("ip", "netns", "add", pod.namespace);
-    run("ip", "link", "add", "eth0", "netns", a.namespace, "type", "veth", "peer", "name", "eth0", "netns", b.namespace);
+    join(a, b);
     for (const [pod, other] of [
       [a, b],
       [b, a],

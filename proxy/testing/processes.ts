@@ -135,6 +135,8 @@ export type MeshOptions = {
   readonly stdout?: (who: Who) => number | "unread" | undefined;
   /** Variables without the prefix. */
   readonly plainEnv?: Readonly<Record<string, string>>;
+  /** The link between the pods, if it is to be made bad (impaired-link.ts). */
+  readonly link?: (a: Pod, b: Pod) => void;
 };
 
 const everywhere = [{ net: { ip: { ipv4: 0 }, prefixLen: 0 } }];
@@ -171,7 +173,7 @@ export class ProcessMesh {
     const ca = await createCa();
     const directory = mkdtempSync(join(tmpdir(), "fairlead-mesh-"));
     Bun.spawnSync(["chmod", "755", directory]);
-    const pods = createPods(options.tag);
+    const pods = options.link === undefined ? createPods(options.tag) : createPods(options.tag, options.link);
     let outsider: ReturnType<typeof createOutsider>;
     try {
       outsider = createOutsider(options.tag, pods.b);
