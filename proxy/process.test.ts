@@ -209,6 +209,58 @@ it("curl through two proxies, policy changes, opaque bytes, metrics, drain", asy
   }
 }, 30_000);
 
+it("tap refuses strangers, spans reach the collector, what looks on does not hold up the end", async () => {
+  const spans: string[] = [];
+  const collector = pods.b.start([process.execPath, join(ROOT, "proxy/tracing/testing/collector-main.ts"), "8601"], {
+    stdout: (text) => void spans.push(...text.split("\n").filter((line) => line !== "")),
+  });
+  await until("collector", () => spans.includes("listening"));
+  const a = startProxy(pods.a, "a");
+  const b = pods.b.start([process.execPath, join(ROOT, "main.ts"), "proxy"], {
+    env: {
+      ...environment("b"),
+      LINKERD2_PROXY_LOG_FORMAT: "JSON",
+      LINKERD2_PROXY_TAP_SVC_NAME: ID("tap"),
+      LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR: "localhost.:8601",
+    },
+    uid: PROXY_UID,
+    stdout: (text) => logs.set("b", (logs.get("b") ?? "") + text),
+  });
+  for (const pod of [pods.a, pods.b]) await until("ready", async () => (await curl(pod, "http://127.0.0.1:4191/ready")) === "ready\n");
+  const line = (logs.get("b") ?? "").split("\n").find((text) => text.includes("Tap interface")) ?? "";
+  expect(JSON.parse(line)).toMatchObject({ level: "INFO", target: "linkerd::app", fields: { message: "Tap interface on 0.0.0.0:4190" } });
+  expect(logs.get("a")).toContain("Tap DISABLED");
+
+  writeFileSync(join(dir, "observe"), "\0\0\0\0\0");
+  const tap = `http://${pods.b.ip}:4190/io.linkerd.proxy.tap.Tap/Observe`;
+  const grpc = ["--http2-prior-knowledge", "-H", "content-type: application/grpc", "--data-binary", `@${join(dir, "observe")}`];
+  const refused = await curl(pods.b, "-i", ...grpc, tap);
+  expect(refused).toContain("grpc-status: 16");
+  expect(refused).toContain("grpc-message: no_tls_from_remote");
+
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const context = `00-${trace}-b7ad6b7169203331-01`;
+  const seen = JSON.parse(await curl(pods.a, "-H", `traceparent: ${context}`, "-H", "tracestate: x=1", `http://${SERVICE}/traced`));
+  expect(seen.headers).toMatchObject({
+    traceparent: expect.stringMatching(new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`)),
+    tracestate: "x=1",
+  });
+  expect(seen.headers.traceparent).not.toBe(context);
+
+  for (const child of [a, b]) {
+    const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+    child.kill("SIGTERM");
+    expect(await ended).toBe(0);
+  }
+  // The batch was young; the end sends it.
+  await until("spans", () => spans.length === 3);
+  expect(spans.slice(1).map((text) => JSON.parse(text))).toEqual([
+    { name: "/traced", kind: "CLIENT", traceId: trace, direction: "inbound" },
+    { name: "/traced", kind: "SERVER", traceId: trace, direction: "inbound" },
+  ]);
+  collector.kill("SIGTERM");
+}, 30_000);
+
 it("without identity and policy controller: plain, by static policy", async () => {
   const children = (["a", "b"] as const).map((who) => {
     const kept = Object.entries(environment(who)).filter(([key]) => !/_(IDENTITY|POLICY)_/.test(key) && !key.endsWith("INBOUND_PORTS"));
