@@ -17,6 +17,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   wrk: "wrk",
   haproxy: "haproxy",
   nghttpx: "nghttp2-proxy",
+  h2load: "nghttp2-client",
+  mariadbd: "mariadb-server-core",
+  "mariadb-install-db": "mariadb-server-core",
+  mariadb: "mariadb-client-core",
 };
 
 /** @throws {Error} with the output of a program that failed. */

@@ -1,5 +1,6 @@
 // The applications of a soak: instances on addresses of their own that echo what they get, by HTTP/1, WebSocket, gRPC, and a protocol
 // in which the server speaks first. Lines on standard input: `join IP`, `leave IP`; answered by `joined IP` when it listens.
+// `left IP MS` says when it has gone, and how long after `leave` its last request came.
 //   bun soak/app.ts
 // An instance that leaves does it as a well-behaved one: it takes connections for a while, then finishes what it has.
 import { createHash } from "node:crypto";
@@ -10,8 +11,8 @@ import * as grpc from "@grpc/grpc-js";
 import { ECHO } from "./grpc-echo.ts";
 import { PORTS } from "./state.ts";
 
-/** News of its removal is on its way to proxies for so long. */
-const LISTEN_AFTER_LEAVE_MS = 500;
+/** It goes on as before for so long: news of its removal is on its way to proxies, on a machine that may be busy. */
+const LISTEN_AFTER_LEAVE_MS = 3000;
 /** Then sessions may end; none of the load's lasts longer. */
 const FINISH_MS = 6000;
 
@@ -49,6 +50,9 @@ async function startUploads(ip: string): Promise<Instance> {
   };
 }
 
+/** When instances that are leaving were told to, and how long after it the last request came. */
+const leaving = new Map<string, { since: number; lastMs: number }>();
+
 /** Echo, with the instance's address; WebSockets at any path. */
 function startHttp(ip: string, port: number): Instance {
   const server = Bun.serve({
@@ -56,6 +60,8 @@ function startHttp(ip: string, port: number): Instance {
     port,
     idleTimeout: 60,
     async fetch(request, self) {
+      const left = leaving.get(ip);
+      if (left !== undefined) left.lastMs = performance.now() - left.since;
       if (request.headers.get("upgrade") === "websocket") return self.upgrade(request) ? undefined : new Response("no", { status: 400 });
       const body = await request.arrayBuffer();
       const headers = { "x-instance": ip, "x-seed": request.headers.get("x-seed") ?? "", "content-type": "application/octet-stream" };
@@ -159,9 +165,12 @@ async function join(ip: string): Promise<void> {
 async function leave(ip: string): Promise<void> {
   const parts = instances.get(ip) ?? [];
   instances.delete(ip);
+  const left = { since: performance.now(), lastMs: 0 };
+  leaving.set(ip, left);
   await sleep(LISTEN_AFTER_LEAVE_MS);
   await Promise.all(parts.map((part) => part.stop()));
-  console.log(`left ${ip}`);
+  leaving.delete(ip);
+  console.log(`left ${ip} ${left.lastMs.toFixed(1)}`);
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

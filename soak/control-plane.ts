@@ -154,7 +154,7 @@ export function routes(source: Source, authority: Authority): (router: ConnectRo
         const { serverIdentity } = source.state;
         const found = service(path);
         let known: readonly string[] = [];
-        for await (const now of source.follow((state) => state.instances, signal)) {
+        for await (const now of source.follow((state) => (found.onPod ? [state.podAddress] : state.instances), signal)) {
           const come = now.filter((ip) => !known.includes(ip));
           const gone = known.filter((ip) => !now.includes(ip));
           known = now;

@@ -21,12 +21,13 @@ export class Lines {
     return this.#lines.shift() ?? null;
   }
 
-  /** Waits for a line; those before it are dropped. @throws {Error} when the program ends without it */
-  async until(line: string): Promise<void> {
+  /** Waits for a line; those before it are dropped, or given to `other`. @throws {Error} when the program ends without it */
+  async until(line: string, other: (line: string) => void = () => {}): Promise<void> {
     for (;;) {
       const next = await this.next();
       if (next === line) return;
       if (next === null) throw new Error(`the program ended without ${JSON.stringify(line)}`);
+      other(next);
     }
   }
 

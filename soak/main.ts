@@ -47,6 +47,7 @@ async function main(): Promise<number> {
     restartMs: 60_000,
     outageMs: 3000,
     sampleMs: 10_000,
+    tapMs: 10_000,
     idleMs: 5000,
     say: console.error,
   });

@@ -7,7 +7,8 @@
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { Authority } from "../bench/certificates.ts";
-import { Lab, type Pair, type Pod } from "../bench/lab.ts";
+import type { ConnectionsTls } from "../bench/connections.ts";
+import { Lab, type Pair, type Pod, PROXY_UID } from "../bench/lab.ts";
 import { CONTROL_PORT, environment, POD_PORTS, proxyCommand } from "../bench/systems/fairlead.ts";
 import { CLIENT_ID, SERVER_ID } from "../bench/systems/system.ts";
 import { root, run } from "../bench/tools.ts";
@@ -30,7 +31,8 @@ export type MeshOptions = {
   /** More variables of both proxies. */
   readonly env?: Readonly<Record<string, string>>;
   readonly services?: readonly Service[];
-  readonly servers?: Readonly<Record<number, Server>>;
+  /** Servers of more ports; proxy A's identity may call each. */
+  readonly meshedServers?: Readonly<Record<number, Omit<Server, "clients">>>;
 };
 
 type Talker = Subprocess<"pipe", "pipe", "inherit">;
@@ -42,6 +44,8 @@ export class Mesh {
   readonly addresses: readonly string[];
   /** Processes of the proxies. */
   readonly pids: Readonly<Record<Side, number>>;
+  /** Of each instance that has left: how long after the news went out its last request came, ms. */
+  readonly lastRequestsMs: number[] = [];
   readonly #controlPlanes = new Map<Side, Talker>();
   readonly #rootFile: string;
   readonly #app: Talker;
@@ -84,6 +88,7 @@ export class Mesh {
       const only = (name: string): Server => ({ name, opaque: false, clients: [CLIENT_ID] });
       const state: State = {
         serviceAddress: pair.service,
+        podAddress: pair.server.ip,
         services: options.services ?? SERVICES,
         instances: [],
         serverIdentity: SERVER_ID,
@@ -94,7 +99,9 @@ export class Mesh {
           [PORTS.upload]: only("upload"),
           [PORTS.grpc]: only("grpc"),
           [PORTS.tcp]: { ...only("tcp"), opaque: true },
-          ...options.servers,
+          ...Object.fromEntries(
+            Object.entries(options.meshedServers ?? {}).map(([port, server]) => [port, { ...server, clients: [CLIENT_ID] }]),
+          ),
           4191: { name: "admin", opaque: false, clients: [], everyone: true },
           4190: { name: "tap", opaque: false, clients: [TAP_ID] },
         },
@@ -116,7 +123,10 @@ export class Mesh {
           LINKERD2_PROXY_INBOUND_PORTS: ports.join(","),
           LINKERD2_PROXY_TAP_SVC_NAME: TAP_ID,
           // Two cores with much to do: an application may be slow to take a connection.
-          LINKERD2_PROXY_INBOUND_CONNECT_TIMEOUT: "1000ms",
+          LINKERD2_PROXY_INBOUND_CONNECT_TIMEOUT: "3s",
+          LINKERD2_PROXY_OUTBOUND_CONNECT_TIMEOUT: "3s",
+          LINKERD2_PROXY_OUTBOUND_DISPATCH_TIMEOUT: "10s",
+          LINKERD2_PROXY_INBOUND_DISPATCH_TIMEOUT: "10s",
           ...options.env,
         };
         pids[side] = lab.startProxy(podOf[side], proxyCommand(lab), { env, log: `proxy-${side}.log` });
@@ -148,7 +158,10 @@ export class Mesh {
   /** The instance listens, then it becomes an endpoint. */
   async join(ip: string): Promise<void> {
     tell(this.#app, `join ${ip}`);
-    await this.#appLines.until(`joined ${ip}`);
+    await this.#appLines.until(`joined ${ip}`, (line) => {
+      const left = /^left \S+ (\S+)$/.exec(line);
+      if (left !== null) this.lastRequestsMs.push(Number(left[1]));
+    });
     this.update({ instances: [...this.#state.instances, ip] });
   }
 
@@ -182,6 +195,17 @@ export class Mesh {
   program(pod: Pod, file: string, args: readonly string[], uid = 0): { child: Talker; lines: Lines } {
     const child = this.lab.talk(pod, this.lab.otherCore, [process.execPath, join(root, file), ...args], uid);
     return { child, lines: new Lines(child.stdout) };
+  }
+
+  /** Taps a proxy's requests with this prefix of the path; resolves when it listens. */
+  async tap(side: Side, prefix: string): Promise<{ child: Talker; lines: Lines }> {
+    const { certificate, key } = await this.authority.issue(TAP_ID);
+    const identity: ConnectionsTls = { certificate, key, ca: this.authority.pem, serverName: side === "a" ? CLIENT_ID : SERVER_ID };
+    const file = join(this.lab.directory, `tap-${side}.json`);
+    await Bun.write(file, JSON.stringify(identity));
+    const tap = this.program(this.pair.client, join("soak", "tap.ts"), [file, this.podOf(side).ip, prefix], PROXY_UID);
+    await tap.lines.until('"observing"');
+    return tap;
   }
 
   async metricsText(side: Side): Promise<string> {

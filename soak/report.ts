@@ -11,7 +11,9 @@ export function reportText(result: SoakResult & { readonly started: string; read
       .map(([kind, count]) => `${kind} ${count}`)
       .join(", ")}`,
     `wrong: ${load.errors}; refusals of a client without identity: ${result.refused}`,
-    `meanwhile: ${events.churn} instances left and as many came, ${events.policyChanges} policy changes, ${events.restarts} control planes killed, certificates ${result.certificates.a} + ${result.certificates.b}`,
+    `meanwhile: ${events.churn} instances left and as many came, ${events.policyChanges} policy changes, ${events.restarts} control planes killed, certificates ${result.certificates.a} + ${result.certificates.b}, tap events ${result.tapped.a} + ${result.tapped.b}`,
+    `last request to an instance after its removal: ${result.staleMs.median.toFixed(1)} ms (median instance), ${result.staleMs.max.toFixed(1)} ms at most`,
+    load.late === 0 ? "" : `${load.late} operations could not begin in time`,
     "",
   ];
   for (const side of SIDES) {

@@ -27,6 +27,8 @@ export type SoakOptions = {
   /** How long a control plane is away. */
   readonly outageMs: number;
   readonly sampleMs: number;
+  /** Taps both proxies for so long, then lets them be for as long. */
+  readonly tapMs: number;
   /** Idle parts of the proxies go after this; also what the end waits for. */
   readonly idleMs: number;
   readonly say: (line: string) => void;
@@ -48,6 +50,10 @@ export type SoakResult = {
   readonly events: { readonly churn: number; readonly policyChanges: number; readonly restarts: number };
   readonly certificates: Readonly<Record<Side, number>>;
   readonly refused: number;
+  /** Tap events seen, of each proxy. */
+  readonly tapped: Readonly<Record<Side, number>>;
+  /** How long after its removal an instance got its last request, ms: the median instance and the worst. */
+  readonly staleMs: { readonly median: number; readonly max: number };
   readonly samples: Readonly<Record<Side, readonly ProxySample[]>>;
   readonly memory: Readonly<Record<Side, MemoryTrend>>;
   readonly handles: Readonly<Record<Side, { readonly before: Handles; readonly after: Handles }>>;
@@ -65,11 +71,13 @@ export type MemoryTrend = {
 };
 
 /** Instances leave for so long before their address is used again. */
-const REST_MS = 9000;
+const REST_MS = 11_000;
 /** News of a policy takes this long at most until it holds everywhere. */
 const POLICY_SETTLE_MS = 2000;
 /** The connection to the destination service, which the first lookup opens; and one that the runtime may have at the time. */
 const SPARE_FDS = 2;
+/** Of all operations; more, and the asked rate was not kept. */
+const MAX_LATE_SHARE = 0.01;
 const UNRELATED_ID = "unrelated.other.serviceaccount.identity.linkerd.cluster.local";
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
@@ -105,11 +113,13 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
   const samples: Record<Side, ProxySample[]> = { a: [], b: [] };
   const start = performance.now();
   const elapsed = (): number => performance.now() - start;
+  const taps = new Taps(mesh, options.tapMs);
   const disturbances = new Disturbances(mesh, options, (word) => tell(load.child, `guarded ${word}`));
   let report: LoadReport | null = null;
   let nextSample = 0;
   while (elapsed() < options.seconds * 1000) {
     await disturbances.step(elapsed());
+    await taps.step(elapsed());
     for (const line of load.lines.drain()) report = JSON.parse(line) as LoadReport;
     if (load.child.exitCode !== null) throw new Error(`the load ended by itself, ${load.child.exitCode}`);
     if (elapsed() >= nextSample) {
@@ -121,6 +131,7 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
   }
   const seconds = elapsed() / 1000;
   await disturbances.end();
+  await taps.end();
   tell(load.child, "end");
   for (let line = await load.lines.next(); line !== null; line = await load.lines.next()) report = JSON.parse(line) as LoadReport;
   if (report === null) throw new Error("the load has said nothing");
@@ -130,7 +141,10 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
   await outsider.child.exited;
 
   if (report.errors > 0) faults.push(`${report.errors} errors, such as ${report.reasons[0]?.kind}: ${report.reasons[0]?.message}`);
-  if (report.late > 0) faults.push(`${report.late} operations could not begin in time`);
+  const total = Object.values(report.right).reduce((a, b) => a + b, 0);
+  if (report.late > total * MAX_LATE_SHARE) faults.push(`${report.late} operations could not begin in time: the machine is too busy`);
+  for (const side of SIDES)
+    if (seconds * 1000 > 2 * options.tapMs && taps.events[side] === 0) faults.push(`proxy ${side}: nothing was tapped`);
   if (!(refused > 0)) faults.push("the client without identity was never answered");
   for (const [kind, count] of Object.entries(report.right)) if (count === 0) faults.push(`no ${kind} succeeded`);
 
@@ -157,6 +171,8 @@ async function underLoad(mesh: Mesh, options: SoakOptions, before: Record<Side, 
     events: disturbances.counts,
     certificates,
     refused,
+    tapped: taps.events,
+    staleMs: { median: median(mesh.lastRequestsMs), max: Math.max(0, ...mesh.lastRequestsMs) },
     samples,
     memory: { a: trendOf(samples.a), b: trendOf(samples.b) },
     handles,
@@ -263,6 +279,42 @@ class Disturbances {
     this.#mesh.update({
       servers: { ...servers, [PORTS.guarded]: { ...guarded, clients: this.#allowed ? [...others, CLIENT_ID] : [...others, UNRELATED_ID] } },
     });
+  }
+}
+
+/** Part of the time both proxies are tapped. */
+class Taps {
+  readonly events: Record<Side, number> = { a: 0, b: 0 };
+  readonly #mesh: Mesh;
+  readonly #tapMs: number;
+  #open: { side: Side; tap: Awaited<ReturnType<Mesh["tap"]>> }[] = [];
+  #turnAt: number;
+
+  constructor(mesh: Mesh, tapMs: number) {
+    this.#mesh = mesh;
+    this.#tapMs = tapMs;
+    this.#turnAt = tapMs;
+  }
+
+  async step(now: number): Promise<void> {
+    this.#count();
+    if (now < this.#turnAt) return;
+    this.#turnAt = now + this.#tapMs;
+    if (this.#open.length > 0) await this.end();
+    else for (const side of SIDES) this.#open.push({ side, tap: await this.#mesh.tap(side, "/echo/") });
+  }
+
+  async end(): Promise<void> {
+    this.#count();
+    for (const { tap } of this.#open) {
+      tap.child.kill();
+      await tap.child.exited;
+    }
+    this.#open = [];
+  }
+
+  #count(): void {
+    for (const { side, tap } of this.#open) this.events[side] += tap.lines.drain().length;
   }
 }
 

@@ -10,6 +10,8 @@ export type Service = {
   readonly targetPort: number;
   /** Paths that are retried (a regular expression). */
   readonly retryable?: string;
+  /** Its only instance has the pod's own address, and stays. */
+  readonly onPod?: true;
 };
 
 export type Server = {
@@ -23,6 +25,7 @@ export type Server = {
 
 export type State = {
   readonly serviceAddress: string;
+  readonly podAddress: string;
   readonly services: readonly Service[];
   /** Addresses of instances that take requests. */
   readonly instances: readonly string[];
