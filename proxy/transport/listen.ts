@@ -70,8 +70,9 @@ export class Listener {
     const held = [...this.#held];
     this.#held.clear();
     for (const connection of held) {
-      this.#serve(connection);
+      // First, so that who takes it may stop it again.
       connection.resume();
+      this.#serve(connection);
     }
   }
 

@@ -229,6 +229,29 @@ test("the gate: connections before it opens are held, not lost", async () => {
   expect(accepted).toBe(1);
 });
 
+test("the gate: who takes a held connection may stop it, and loses nothing", async () => {
+  const taken = Promise.withResolvers<Connection>();
+  let lost = 0;
+  const waiting = { onFlush() {}, onDrain() {}, onEnd() {}, onClose() {} };
+  const listener = listen((connection) => {
+    connection.pause();
+    connection.handler = { ...waiting, onData: () => void lost++ };
+    taken.resolve(connection);
+  }, false);
+  const client = await dial(listener.port);
+  client.write(Buffer.from("early"));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  listener.open();
+  const connection = await taken.promise;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(lost).toBe(0);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  connection.handler = { ...waiting, onData: (chunk) => resolve(Buffer.from(chunk).toString()) };
+  connection.resume();
+  expect(await promise).toBe("early");
+  client.abort();
+});
+
 test("a refused dial is an I/O error, a silent one a timeout", async () => {
   const listener = listen(() => {});
   const { port } = listener;
