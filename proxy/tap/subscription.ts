@@ -4,7 +4,7 @@ import type { Match, TapRequest } from "#tap";
 /** Events that wait for the client; more are dropped. */
 export const MAX_QUEUED_EVENTS = 400;
 /** The same in bytes: events with headers may be large. */
-export const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
+export const MAX_QUEUED_BYTES = 1024 * 1024;
 
 export type SubscriptionInit = {
   /** Number of the call in this process. */
