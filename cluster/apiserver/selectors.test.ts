@@ -22,6 +22,8 @@ describe("label selectors", () => {
     ["n>4", { n: "5" }, true],
     ["n<4", { n: "5" }, false],
     ["a=", { a: "" }, true],
+    ["constructor", {}, false],
+    ["!constructor,toString notin (1)", {}, true],
   ])("%s of %j is %p", (selector, labels, expected) => {
     expect(labelPredicate(selector)?.(labelled(labels as Record<string, string>)) ?? true).toBe(expected);
   });

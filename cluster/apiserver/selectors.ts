@@ -48,9 +48,7 @@ function parseTerm(term: string): (labels: Record<string, string>) => boolean {
   if (set) {
     const key = checkKey(set[1] as string);
     const values = new Set((set[3] as string).split(",").map((value) => checkValue(value.trim())));
-    return set[2] === "in"
-      ? (labels) => labels[key] !== undefined && values.has(labels[key])
-      : (labels) => labels[key] === undefined || !values.has(labels[key]);
+    return set[2] === "in" ? (labels) => values.has(own(labels, key) as string) : (labels) => !values.has(own(labels, key) as string);
   }
   const compare = /^([^\s=!<>]+)\s*(==|=|!=|>|<)\s*(\S*)$/.exec(term);
   if (compare) {
@@ -59,17 +57,22 @@ function parseTerm(term: string): (labels: Record<string, string>) => boolean {
     if (operator === ">" || operator === "<") {
       const bound = Number(value);
       if (!/^-?\d+$/.test(value)) throw fail(`for 'Gt', 'Lt' operators, the value must be an integer`);
-      return (labels) => labels[key] !== undefined && (operator === ">" ? Number(labels[key]) > bound : Number(labels[key]) < bound);
+      return (labels) => (operator === ">" ? Number(own(labels, key)) > bound : Number(own(labels, key)) < bound);
     }
     checkValue(value);
-    return operator === "!=" ? (labels) => labels[key] !== value : (labels) => labels[key] === value;
+    return operator === "!=" ? (labels) => own(labels, key) !== value : (labels) => own(labels, key) === value;
   }
   if (term.startsWith("!")) {
     const key = checkKey(term.slice(1).trim());
-    return (labels) => labels[key] === undefined;
+    return (labels) => own(labels, key) === undefined;
   }
   const key = checkKey(term);
-  return (labels) => labels[key] !== undefined;
+  return (labels) => own(labels, key) !== undefined;
+}
+
+/** `constructor` is a label key like any other. */
+function own(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 /** @throws {ApiError} 400 for a field this kind cannot be selected by. */

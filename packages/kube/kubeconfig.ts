@@ -238,7 +238,7 @@ function addUser({ config, user, at, env, cluster }: { config: ClusterConfig; us
     const authorization = `Bearer ${token}`;
     config.credentials = async () => ({ authorization });
   } else if (username) {
-    const authorization = `Basic ${btoa(`${username}:${password ?? ""}`)}`;
+    const authorization = `Basic ${base64(`${username}:${password ?? ""}`)}`;
     config.credentials = async () => ({ authorization });
   } else if (fields["exec"] !== undefined) {
     if (!isFields(fields["exec"])) throw new KubeconfigError(`kubeconfig ${file}: ${at}.exec: expected a mapping`);
@@ -316,7 +316,7 @@ function execPlugin({
   if (spec["provideClusterInfo"] === true) {
     (info["spec"] as Fields)["cluster"] = {
       server: cluster.server,
-      ...(cluster.tls.ca ? { "certificate-authority-data": btoa(cluster.tls.ca) } : {}),
+      ...(cluster.tls.ca ? { "certificate-authority-data": base64(cluster.tls.ca) } : {}),
     };
   }
   const program = command.includes("/") ? beside(file, command) : command;
@@ -370,6 +370,7 @@ function readText(path: string, what: string): string {
   }
 }
 
+const base64 = (text: string) => Buffer.from(text, "utf8").toString("base64");
 const beside = (file: string, path: string) => (isAbsolute(path) ? path : join(dirname(file), path));
 const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value);
 const nameOf = (value: unknown) => (value === null ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`);

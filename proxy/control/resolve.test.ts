@@ -53,6 +53,7 @@ test.each<[string, Srv | undefined]>([
   ["an empty SRV", []],
   ["a target of another form", [pod("10-1-2-3", 8086), pod("dst-0", 8086)]],
   ["a target with too much", [pod("10-1-2-3-4", 8086)]],
+  ["a target of IPv6, which dashes cannot write", [pod("::", 8086)]],
 ])("%s: A with the configured port", async (_, srv) => {
   const { fake, asked } = dns({ ...(srv === undefined ? {} : { srv }), a: A_RECORDS });
   expect(await resolveControl({ host: HOST, port: 8086 }, fake)).toEqual({

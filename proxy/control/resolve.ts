@@ -1,6 +1,6 @@
 // Addresses of a control-plane service (spec proxy §1.6): SRV of the bare name first, whose targets are the dashed IPs of
 // pods; else A with the configured port.
-import { parseIp, type SocketAddr } from "#addr";
+import { parseIp, parseIpv4, type SocketAddr } from "#addr";
 import type { ControlAddr } from "../config/index.ts";
 
 /** The questions asked of DNS. */
@@ -44,6 +44,6 @@ export async function resolveControl({ host, port }: ControlAddr, dns: Dns): Pro
 
 /** `10-244-0-5.linkerd-dst-headless.linkerd.svc.cluster.local` → 10.244.0.5; null for any other form. */
 function podAddr(target: string, port: number): SocketAddr | null {
-  const ip = parseIp((target.split(".")[0] ?? "").replaceAll("-", "."));
-  return ip === null ? null : { ip, port };
+  const ip = (target.split(".")[0] ?? "").replaceAll("-", ".");
+  return parseIpv4(ip) === null ? null : { ip, port };
 }
