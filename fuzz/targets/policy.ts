@@ -39,7 +39,7 @@ function convert(message: Message): ServerPolicy | null {
     const { message: text } = error as Error;
     check(
       (error as Error).constructor === Error &&
-        /^(?:labels|protocol|authorizations\[\d+\])\b.* (?:is missing|missing or negative|is empty|not a network)/.test(text),
+        /^(?:labels|protocol|authorizations\[\d+\])\..* (?:is missing|missing or negative|is empty|not a network)/.test(text),
       () => `${(error as Error).stack}`,
     );
     return null;

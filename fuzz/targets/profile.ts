@@ -42,7 +42,7 @@ async function raw(bytes: Uint8Array): Promise<void> {
     profile.routes.length <= message.routes.length && profile.targets.length <= message.dstOverrides.length,
     "more than the message has",
   );
-  for (const { addr, weight } of profile.targets) check(weight > 0 && addr.port > 0 && addr.port <= 65_535, "a target out of its range");
+  for (const { addr, weight } of profile.targets) check(weight > 0 && addr.port >= 0 && addr.port <= 65_535, "a target out of its range");
   for (const route of profile.routes) check(route.timeoutMs === null || route.timeoutMs > 0, () => `a timeout of ${route.timeoutMs}`);
   const budget = profile.retryBudget;
   if (budget !== null)
