@@ -36,10 +36,7 @@ export class Admin {
   constructor(options: AdminOptions) {
     this.#context = options.context;
     this.#addr = options.addr;
-    this.#http = new InboundHttpService(
-      options.context,
-      (context, client, labels) => new AdminTarget(context, options.handler, client, labels),
-    );
+    this.#http = new InboundHttpService(options.context, (context, _client, labels) => new AdminTarget(context, options.handler, labels));
   }
 
   accept(connection: Connection): void {
@@ -110,18 +107,11 @@ class AdminTarget implements InboundTargetStack, AttemptEndpoint {
   readonly load: PeakEwma;
   readonly handler: AdminHandler;
   readonly #context: InboundContext;
-  readonly #client: InboundClient;
   readonly #scope: ResponseScope;
 
-  constructor(
-    context: InboundContext,
-    handler: AdminHandler,
-    client: InboundClient,
-    labels: InboundTarget & { authorizationName: string },
-  ) {
+  constructor(context: InboundContext, handler: AdminHandler, labels: InboundTarget & { authorizationName: string }) {
     this.#context = context;
     this.handler = handler;
-    this.#client = client;
     this.#scope = context.telemetry.endpoint({ ...labels, authority: null });
     this.load = new PeakEwma({ nowMs: context.runtime.clock.now() });
   }
@@ -137,7 +127,9 @@ class AdminTarget implements InboundTargetStack, AttemptEndpoint {
     const attempt = new Attempt(exchange, this, this.#scope, plan);
     exchange.attempt = attempt;
     attempt.sentEnd = exchange.bodyless;
-    attempt.stream = new AdminStream(this, request.head, attempt, this.#client, attempt.sentEnd);
+    // Of this connection: clients of several addresses share the target.
+    const client = (exchange.owner as HttpServerConnection).context as InboundClient;
+    attempt.stream = new AdminStream(this, request.head, attempt, client, attempt.sentEnd);
     exchange.feed(attempt);
   }
 

@@ -1,5 +1,6 @@
 // The inbound side alone: detection, TLS, authorization, direct connections, the admin port. Cases of spec proxy §17.
 import { afterEach, beforeAll, expect, test } from "bun:test";
+import { connect } from "node:net";
 import type { ServerPolicy } from "#policy";
 import { encodeTransportHeader } from "#transport-header";
 import type { Credentials } from "../contracts.ts";
@@ -10,7 +11,7 @@ import { http2App, http2Client, http2Request } from "../testing/http2.ts";
 import { allowAll, allowOnly, denyAll } from "../testing/policies.ts";
 import { TestProxy, type TestProxyOptions } from "../testing/proxies.ts";
 import { dialTls } from "../testing/tls.ts";
-import { dialRaw, type RawServer, serveRaw } from "../testing/wire.ts";
+import { dialRaw, type RawServer, raw, serveRaw } from "../testing/wire.ts";
 
 const ME = "server.ns";
 let ca: TestCa;
@@ -509,6 +510,20 @@ test("admin: answered here, counted and governed like any inbound port", async (
   await plain.until("403 Forbidden");
   expect(handled).toEqual(["GET /ready 127.0.0.1 null ", "PUT /proxy-log-level 127.0.0.1 null warn", "HEAD /ready 127.0.0.1 friend.ns "]);
   expect(proxy.ledger.sum("inbound", "request", "srv=admin", "authority=null")).toBe(3);
+});
+
+test("admin: each client is known by its own address", async () => {
+  const { proxy } = await scene(allowAll(), {
+    admin: { handle: ({ clientIp }) => ({ status: 200, headers: [], body: `from ${clientIp};` }) },
+  });
+  const port = proxy.adminListener?.port ?? 0;
+  proxy.policy(port, allowAll("admin"));
+  for (const localAddress of ["127.0.0.1", "127.0.0.2", "127.0.0.1"]) {
+    const client = raw(connect({ host: "127.0.0.1", port, localAddress }));
+    client.write(GET);
+    expect(await client.until(";")).toEndWith(`from ${localAddress};`);
+    client.socket.destroy();
+  }
 });
 
 test("admin: a body beyond the bound is 413", async () => {
