@@ -68,7 +68,7 @@ export class Http2Client extends Connection implements ClientEngine {
     this.streams.add(stream);
     this.active++;
     if (this.active >= this.#maxStreams) this.#full = true;
-    this.writeHeaders(id, this.encoder.encode(head, this.#writeRequest), end);
+    this.sender.headers(id, this.encoder.encode(head, this.#writeRequest), end);
     // RFC 9113 §5.1.1: the last id there is.
     if (id >= MAX_STREAM_ID) this.#retire();
     return stream;

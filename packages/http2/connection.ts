@@ -1,16 +1,14 @@
 // What both sides of an HTTP/2 connection have in common: frames in, frames out, windows, states, bounds (RFC 9113).
 //
 //     receive ─► FrameReader ─► frame / dataPiece ─► streams' callbacks
-//     calls of streams ─► OutputBuffer: frames in the order made, DATA as far as the windows allow ─► output
-//                         list of streams with more DATA, one frame each in turn ──────────────────►
+//     calls of streams ─► Sender: header blocks and DATA, as far as the windows allow ─► output
 import { BlockCache, Decoder, Encoder, HpackError, SensitiveNames } from "#hpack";
 import {
   type Engine,
   type EngineHost,
   ErrorCode,
   type Fields,
-  OUTPUT_BYTES,
-  OutputBuffer,
+  type OutputBuffer,
   OutputPool,
   type ResponseHead,
   type StreamError,
@@ -19,20 +17,10 @@ import { Budget } from "./budget.ts";
 import { ConnectionError } from "./connection-error.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { PING_BYTES, RST_STREAM_BYTES, writeGoaway, writePing, writeRstStream, writeWindowUpdate } from "./frames/control.ts";
-import {
-  DEFAULT_WINDOW,
-  Flag,
-  FRAME_HEADER_BYTES,
-  FrameType,
-  MAX_FRAME_BYTES,
-  MAX_WINDOW,
-  readUint31,
-  readUint32,
-  writeFrameHeader,
-} from "./frames/header.ts";
+import { DEFAULT_WINDOW, Flag, FrameType, MAX_FRAME_BYTES, MAX_WINDOW, readUint31, readUint32 } from "./frames/header.ts";
 import { readSettings, SETTINGS_ACK_BYTES, writeSettingsAck } from "./frames/settings.ts";
 import { HeaderBlock } from "./header-block.ts";
-import { Malformed, readTrailers, writeResponse, writeTrailers } from "./message.ts";
+import { Malformed, readTrailers, writeResponse } from "./message.ts";
 import {
   checkOptions,
   DEFAULT_CONNECTION_WINDOW,
@@ -42,18 +30,19 @@ import {
   type Http2Options,
 } from "./options.ts";
 import { RecentStreams } from "./recent.ts";
-import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, QUEUED, REMOTE_ENDED, type Stream } from "./stream.ts";
-import { StreamQueue } from "./stream-queue.ts";
+import { Sender, type SenderHost } from "./sender.ts";
+import { CLOSED, FINISHING, HEAD_RECEIVED, HEAD_SENT, LOCAL_ENDED, NO_CONTENT, REMOTE_ENDED, type Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 
-export abstract class Connection implements Engine, FrameSink {
+export abstract class Connection implements Engine, FrameSink, SenderHost {
   /** Nothing more is received or begun. */
   dead = false;
 
   protected readonly host: EngineHost;
   protected readonly limits: Http2Limits;
+  protected readonly sender: Sender;
+  /** The sender's, for frames that are no message's. */
   protected readonly out: OutputBuffer;
-  readonly #pool: OutputPool;
   protected readonly decoder: Decoder;
   protected readonly encoder: Encoder;
   protected readonly sensitive: SensitiveNames;
@@ -75,18 +64,11 @@ export abstract class Connection implements Engine, FrameSink {
   readonly #connectionWindow: number;
   #receiveWindow: number;
   #unannounced = 0;
-  #sendWindow = DEFAULT_WINDOW;
-  #maxFrame = MAX_FRAME_BYTES;
   #settingsReceived = false;
   #finished = false;
   #flushWanted = false;
   #paused = false;
   #controlBytes = 0;
-  /** Streams with something to send, and those of them that wait for the connection's window. */
-  readonly #ready = new StreamQueue();
-  readonly #blocked = new StreamQueue();
-  /** Closed since the lists were swept: at most so many are in them. */
-  #closedInQueue = 0;
   // The DATA frame in progress; null: its content is dropped.
   #dataStream: Stream | null = null;
   #dataEnds = false;
@@ -99,8 +81,6 @@ export abstract class Connection implements Engine, FrameSink {
   protected constructor(host: EngineHost, options: Http2Options, now: () => number, server: boolean) {
     checkOptions(options);
     this.host = host;
-    this.#pool = options.pool ?? new OutputPool();
-    this.out = new OutputBuffer(this.#pool);
     this.limits = options.limits === undefined ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, ...options.limits };
     this.sensitive = options.sensitive ?? new SensitiveNames();
     this.decoder = new Decoder(options);
@@ -113,6 +93,13 @@ export abstract class Connection implements Engine, FrameSink {
     this.#pingBudget = new Budget(this.limits.pings, now);
     this.#emptyBudget = new Budget(this.limits.emptyFrames, now);
     this.#windowUpdateBudget = new Budget(this.limits.windowUpdates, now);
+    this.sender = new Sender({
+      host: this,
+      encoder: this.encoder,
+      pool: options.pool ?? new OutputPool(),
+      windowUpdates: this.#windowUpdateBudget,
+    });
+    this.out = this.sender.out;
   }
 
   get activeStreams(): number {
@@ -143,9 +130,9 @@ export abstract class Connection implements Engine, FrameSink {
 
   output(): Uint8Array | null {
     this.#flushWanted = false;
-    if (!this.#ready.empty) this.#writeData();
+    this.sender.fill();
     const { out } = this;
-    const bytes = out.take(OUTPUT_BYTES + MAX_FRAME_BYTES + FRAME_HEADER_BYTES);
+    const bytes = this.sender.take();
     if (out.pending === 0) {
       this.#controlBytes = 0;
       this.unflushed = 0;
@@ -167,40 +154,24 @@ export abstract class Connection implements Engine, FrameSink {
   sendInformational(stream: Stream, head: ResponseHead): void {
     // 101 has no meaning in HTTP/2, RFC 9113 §8.6.
     if ((stream.flags & (CLOSED | HEAD_SENT)) !== 0 || head.status === 101) return;
-    this.writeHeaders(stream.id, this.encoder.encode(head, writeResponse), false);
+    this.sender.headers(stream.id, this.encoder.encode(head, writeResponse), false);
   }
 
   sendResponse(stream: Stream, head: ResponseHead, end: boolean): void {
     if ((stream.flags & (CLOSED | HEAD_SENT)) !== 0) return;
-    this.writeHeaders(stream.id, this.encoder.encode(head, writeResponse), end);
+    this.sender.headers(stream.id, this.encoder.encode(head, writeResponse), end);
     if (end) {
       stream.flags |= HEAD_SENT | FINISHING;
       this.endLocal(stream);
     } else {
       stream.flags |= HEAD_SENT;
-      if (stream.chunk !== null || (stream.flags & FINISHING) !== 0) this.queue(stream);
+      if (stream.chunk !== null || (stream.flags & FINISHING) !== 0) this.sender.queue(stream);
     }
   }
 
-  /** Content, or what ends the message (the stream's flags tell): framed at once as far as it may be, and kept beyond that. */
-  sendData(stream: Stream, chunk: Uint8Array): void {
-    let sent = 0;
-    if (stream.chunk === null && (stream.flags & (QUEUED | HEAD_SENT)) === HEAD_SENT) {
-      sent = this.#frameData(stream, chunk);
-      if ((stream.flags & CLOSED) !== 0) return;
-    }
-    if (sent < chunk.length) stream.keep(this.#pool.copy(sent === 0 ? chunk : chunk.subarray(sent)));
-    else if ((stream.flags & (FINISHING | LOCAL_ENDED)) !== FINISHING) return;
-    this.queue(stream);
-  }
-
-  /** The stream has something to send. */
-  queue(stream: Stream): void {
-    if ((stream.flags & (QUEUED | HEAD_SENT)) !== HEAD_SENT) return;
-    // It comes back with WINDOW_UPDATE.
-    if (stream.chunk !== null && stream.sendWindow <= 0) return;
-    this.#ready.push(stream);
-    this.wantFlush();
+  /** Content of a stream, or its end. */
+  send(stream: Stream, chunk: Uint8Array): void {
+    this.sender.data(stream, chunk);
   }
 
   /** The caller gives the stream up. */
@@ -353,7 +324,8 @@ export abstract class Connection implements Engine, FrameSink {
   protected abstract flushed(): void;
   protected abstract readonly isServer: boolean;
 
-  protected wantFlush(): void {
+  /** @internal */
+  wantFlush(): void {
     if (this.#flushWanted || this.#finished) return;
     this.#flushWanted = true;
     this.host.scheduleFlush();
@@ -365,29 +337,8 @@ export abstract class Connection implements Engine, FrameSink {
     this.wantFlush();
   }
 
-  protected writeHeaders(streamId: number, block: Uint8Array, ends: boolean): void {
-    const { out } = this;
-    const length = block.length;
-    const endStream = ends ? Flag.END_STREAM : 0;
-    if (length <= MAX_FRAME_BYTES) {
-      out.room(FRAME_HEADER_BYTES + length);
-      writeFrameHeader(out, length, FrameType.HEADERS, Flag.END_HEADERS | endStream, streamId);
-      out.append(block, 0, length);
-    } else {
-      out.room(length + FRAME_HEADER_BYTES * (Math.ceil(length / MAX_FRAME_BYTES) + 1));
-      writeFrameHeader(out, MAX_FRAME_BYTES, FrameType.HEADERS, endStream, streamId);
-      out.append(block, 0, MAX_FRAME_BYTES);
-      for (let at = MAX_FRAME_BYTES; at < length; at += MAX_FRAME_BYTES) {
-        const end = Math.min(length, at + MAX_FRAME_BYTES);
-        writeFrameHeader(out, end - at, FrameType.CONTINUATION, end === length ? Flag.END_HEADERS : 0, streamId);
-        out.append(block, at, end);
-      }
-    }
-    this.wantFlush();
-  }
-
-  /** Our END_STREAM is in output. */
-  protected endLocal(stream: Stream): void {
+  /** @internal Our END_STREAM is in output. */
+  endLocal(stream: Stream): void {
     stream.flags |= LOCAL_ENDED;
     if ((stream.flags & (REMOTE_ENDED | CLOSED)) === REMOTE_ENDED) this.#complete(stream);
   }
@@ -440,7 +391,7 @@ export abstract class Connection implements Engine, FrameSink {
   /** The stream ends without both messages having ended. */
   protected close(stream: Stream): void {
     stream.flags |= CLOSED;
-    if ((stream.flags & QUEUED) !== 0) this.#leftQueue();
+    this.sender.closed(stream);
     stream.chunk = null;
     stream.more = null;
     stream.trailerFields = null;
@@ -550,12 +501,7 @@ export abstract class Connection implements Engine, FrameSink {
     const increment = readUint31(bytes, start);
     if (streamId === 0) {
       if (increment === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
-      this.#sendWindow += increment;
-      if (this.#sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window above 2^31-1");
-      if (!this.#blocked.empty) {
-        this.#ready.append(this.#blocked);
-        this.wantFlush();
-      }
+      this.sender.grow(increment);
       return;
     }
     const stream = this.streams.get(streamId);
@@ -572,7 +518,7 @@ export abstract class Connection implements Engine, FrameSink {
       this.streamError(stream, ErrorCode.FLOW_CONTROL_ERROR, "stream window above 2^31-1");
       return;
     }
-    if (stream.chunk !== null) this.queue(stream);
+    if (stream.chunk !== null) this.sender.queue(stream);
   }
 
   #rstStream(streamId: number, bytes: Uint8Array, start: number, end: number): void {
@@ -609,7 +555,7 @@ export abstract class Connection implements Engine, FrameSink {
       if (change.smallestTableSize < change.tableSize) this.encoder.setPeerTableSize(change.smallestTableSize);
       this.encoder.setPeerTableSize(change.tableSize);
     }
-    if (change.maxFrameBytes !== undefined) this.#maxFrame = Math.min(change.maxFrameBytes, MAX_FRAME_BYTES);
+    if (change.maxFrameBytes !== undefined) this.sender.maxFrame = Math.min(change.maxFrameBytes, MAX_FRAME_BYTES);
     writeSettingsAck(this.out);
     this.#countControl(SETTINGS_ACK_BYTES);
     if (change.initialWindow !== undefined) this.#peerWindow(change.initialWindow);
@@ -624,7 +570,7 @@ export abstract class Connection implements Engine, FrameSink {
     for (const stream of this.streams.all()) {
       stream.sendWindow += delta;
       if (stream.sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "stream window above 2^31-1");
-      if (delta > 0 && stream.chunk !== null) this.queue(stream);
+      if (delta > 0 && stream.chunk !== null) this.sender.queue(stream);
     }
   }
 
@@ -728,104 +674,6 @@ export abstract class Connection implements Engine, FrameSink {
     this.wantFlush();
   }
 
-  // --- sending ---
-
-  /** Streams that close while they are queued are passed over in their turn; when turns do not come they must not pile up. */
-  #leftQueue(): void {
-    if (++this.#closedInQueue < MAX_CLOSED_IN_QUEUE) return;
-    this.#closedInQueue = 0;
-    this.#ready.sweep();
-    this.#blocked.sweep();
-  }
-
-  /** One frame of each stream in turn, until the output is full or the windows are. */
-  #writeData(): void {
-    const { out } = this;
-    while (out.pending < OUTPUT_BYTES) {
-      const stream = this.#ready.shift();
-      if (stream === null) return;
-      if ((stream.flags & CLOSED) === 0) this.#writeStream(stream);
-    }
-  }
-
-  /** DATA frames of `chunk`, and of the message's end behind it, until a window or the output is full. Returns the bytes sent. */
-  #frameData(stream: Stream, chunk: Uint8Array): number {
-    const { out } = this;
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && out.pending < OUTPUT_BYTES) {
-      const n = Math.min(length - at, this.#maxFrame, this.#sendWindow, stream.sendWindow);
-      if (n <= 0) break;
-      out.room(FRAME_HEADER_BYTES + n);
-      const ends = at + n === length && (stream.flags & FINISHING) !== 0 && stream.trailerFields === null;
-      writeFrameHeader(out, n, FrameType.DATA, ends ? Flag.END_STREAM : 0, stream.id);
-      out.append(chunk, at, at + n);
-      at += n;
-      this.#sent(stream, n, ends);
-    }
-    if (at === length) this.#endMessage(stream);
-    this.wantFlush();
-    if (at > 0) stream.incoming.onWritten(at);
-    return at;
-  }
-
-  /** One frame of what the stream keeps. */
-  #writeStream(stream: Stream): void {
-    const { out } = this;
-    let written = 0;
-    if (stream.chunk !== null) {
-      if (stream.sendWindow <= 0) return;
-      if (this.#sendWindow <= 0) {
-        this.#blocked.push(stream);
-        return;
-      }
-      const max = Math.min(this.#maxFrame, this.#sendWindow, stream.sendWindow);
-      out.room(FRAME_HEADER_BYTES + Math.min(max, stream.chunk.length - stream.chunkAt));
-      // The frame's header is written when its length is known.
-      out.end += FRAME_HEADER_BYTES;
-      while (stream.chunk !== null && written < max) {
-        const n = Math.min(stream.chunk.length - stream.chunkAt, max - written);
-        out.append(stream.chunk, stream.chunkAt, stream.chunkAt + n);
-        written += n;
-        stream.chunkAt += n;
-        if (stream.chunkAt === stream.chunk.length) {
-          this.#pool.give(stream.chunk);
-          stream.nextChunk();
-        }
-      }
-      const ends = stream.chunk === null && (stream.flags & FINISHING) !== 0 && stream.trailerFields === null;
-      const end = out.end;
-      out.end = end - written - FRAME_HEADER_BYTES;
-      writeFrameHeader(out, written, FrameType.DATA, ends ? Flag.END_STREAM : 0, stream.id);
-      out.end = end;
-      this.#sent(stream, written, ends);
-    }
-    if (stream.chunk !== null) this.queue(stream);
-    else this.#endMessage(stream);
-    if (written > 0) stream.incoming.onWritten(written);
-  }
-
-  #sent(stream: Stream, bytes: number, ends: boolean): void {
-    stream.sendWindow -= bytes;
-    this.#sendWindow -= bytes;
-    this.#windowUpdateBudget.earn(10);
-    if (ends) this.endLocal(stream);
-  }
-
-  /** All content is sent: what is still to be said of a message that its sender has finished. */
-  #endMessage(stream: Stream): void {
-    if ((stream.flags & (FINISHING | LOCAL_ENDED)) !== FINISHING) return;
-    if (stream.trailerFields !== null) {
-      const fields = stream.trailerFields;
-      stream.trailerFields = null;
-      this.writeHeaders(stream.id, this.encoder.encodeShared(fields, writeTrailers), true);
-    } else {
-      this.out.room(FRAME_HEADER_BYTES);
-      writeFrameHeader(this.out, 0, FrameType.DATA, Flag.END_STREAM, stream.id);
-    }
-    this.endLocal(stream);
-  }
-
   // --- bounds ---
 
   /** A frame that changes nothing has come. */
@@ -854,4 +702,3 @@ export abstract class Connection implements Engine, FrameSink {
 }
 
 const NONE = new Uint8Array(0);
-const MAX_CLOSED_IN_QUEUE = 256;

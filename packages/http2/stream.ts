@@ -67,14 +67,14 @@ export class Stream implements ClientStream {
   write(chunk: Uint8Array, end: boolean): void {
     if ((this.flags & (CLOSED | FINISHING)) !== 0) return;
     if (end) this.flags |= FINISHING;
-    if (chunk.length > 0 || end) this.connection.sendData(this, chunk);
+    if (chunk.length > 0 || end) this.connection.send(this, chunk);
   }
 
   trailers(fields: Fields): void {
     if ((this.flags & (CLOSED | FINISHING)) !== 0) return;
     if (fields.length > 0) this.trailerFields = fields;
     this.flags |= FINISHING;
-    this.connection.sendData(this, NONE);
+    this.connection.send(this, NONE);
   }
 
   reset(code: number): void {
