@@ -7,12 +7,13 @@ import { join, relative } from "node:path";
 import { grpc } from "./grpc/suite.ts";
 import { h2specd } from "./h2spec/client-suite.ts";
 import { h2spec } from "./h2spec/suite.ts";
+import { hostileServer } from "./hostile-server/suite.ts";
 import { count, summary, withExceptions, writeReport } from "./report.ts";
 import { smuggling } from "./smuggling/suite.ts";
 import type { CaseResult, Suite } from "./suite.ts";
 import { websocket } from "./websocket/suite.ts";
 
-const SUITES: readonly Suite[] = [h2spec, h2specd, grpc, websocket, smuggling];
+const SUITES: readonly Suite[] = [h2spec, h2specd, grpc, websocket, smuggling, hostileServer];
 
 async function runSuite(suite: Suite, only: ReadonlySet<string>): Promise<CaseResult[]> {
   await suite.prepare();

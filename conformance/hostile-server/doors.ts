@@ -1,8 +1,7 @@
 // The clients of the hostile server: the engine by itself, and applications behind the proxy's two sides.
-import { RequestHead, type ResponseIncoming, type StreamError } from "#http";
+import { ErrorCode, RequestHead, type ResponseIncoming, type StreamError } from "#http";
 import { Http2Client } from "#http2";
 import { dial } from "../../packages/http2/testing/loopback.ts";
-import { codeName } from "../../proxy/http/attempt.ts";
 import { createCa } from "../../proxy/testing/certificates.ts";
 import { endpoint, FakeIdentity, profile } from "../../proxy/testing/fakes.ts";
 import { Frames, FrameType, frame, u32 } from "../../proxy/testing/frames.ts";
@@ -86,6 +85,8 @@ export async function engine(): Promise<Door> {
     },
   };
 }
+
+const codeName = (code: number): string => Object.entries(ErrorCode).find(([, own]) => own === code)?.[0] ?? String(code);
 
 function describe(error: StreamError, status: number): string {
   if (status !== 0) return `${status} cut`;
@@ -266,6 +267,13 @@ export const outboundUpgraded = (): Promise<Door> =>
   });
 export const outboundHttp1 = (): Promise<Door> =>
   outbound("outbound-http1", "an application that speaks HTTP/1, and an endpoint that does", { client: "http1", server: "http1" });
+
+export const outboundTlsHttp1 = (): Promise<Door> =>
+  outbound("outbound-tls-http1", "the same with a peer of the mesh that speaks HTTP/1 within mesh TLS", {
+    client: "http1",
+    server: "http1",
+    meshed: true,
+  });
 
 /** The application behind the inbound port is hostile itself. */
 async function inbound(name: string, what: string, version: "http1" | "http2"): Promise<Door> {

@@ -1,6 +1,7 @@
 // Servers that break HTTP/1 as connections: when they end, stall, never end, or say what nobody asked. What they can write
 // into a response is the smuggling suite's subject.
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { within } from "../smuggling/recorder.ts";
 import type { CaseResult } from "../suite.ts";
 import { CUT, NONE, type Outcome, WAITING, WHOLE } from "./case.ts";
@@ -19,6 +20,8 @@ export type Http1Case = {
   readonly outcome: Outcome;
   /** It is the proxy that ends the connection. */
   readonly dropped: boolean;
+  /** Within TLS, cut off from outside as soon as the client has been answered: FIN without close_notify. */
+  readonly truncated: boolean;
   /** The server goes on like this: nobody after gets an answer. */
   readonly hopeless: boolean;
 };
@@ -86,7 +89,7 @@ export class Http1Hostile {
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const cases: Http1Case[] = [];
 
-type Options = Partial<Pick<Http1Case, "method" | "body" | "greet" | "dropped" | "hopeless">>;
+type Options = Partial<Pick<Http1Case, "method" | "body" | "greet" | "dropped" | "hopeless" | "truncated">>;
 
 function add(group: string, source: string, name: string, act: Http1Case["act"], outcome: Outcome, options: Options = {}): void {
   cases.push({
@@ -99,6 +102,7 @@ function add(group: string, source: string, name: string, act: Http1Case["act"],
     act,
     outcome,
     dropped: options.dropped ?? false,
+    truncated: options.truncated ?? false,
     hopeless: options.hopeless ?? false,
   });
 }
@@ -307,11 +311,24 @@ add(STRANGE, "RFC 9112 §9.2", "a greeting before the request, always", () => {}
 add(END, "RFC 9112 §9.5", "at once, always", () => {}, NONE, { greet: (socket) => socket.end(), hopeless: true });
 add(END, "RFC 9112 §9.5", "at once by RST, always", () => {}, NONE, { greet: (socket) => socket.resetAndDestroy(), hopeless: true });
 
+add(
+  END,
+  "RFC 9112 §9.8",
+  "content without a length, cut off by someone on the way",
+  (s) => {
+    s.write("HTTP/1.1 200 OK\r\n\r\nok");
+    return s.over();
+  },
+  CUT,
+  { truncated: true },
+);
+
 export const HTTP1_CASES: readonly Http1Case[] = cases;
 
 export async function runHttp1(door: Door): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
   for (const one of HTTP1_CASES) {
+    if (one.truncated && door.tls === null) continue;
     const detail = await runCase(door, one).catch((error: Error) => error.message);
     results.push({
       target: door.name,
@@ -344,8 +361,9 @@ async function runCase(door: Door, one: Http1Case): Promise<string | null> {
   const sockets = new Set<Socket>();
   const script = Promise.withResolvers<void>();
   script.promise.catch(() => {});
+  const begun = Promise.withResolvers<void>();
   let first: Http1Hostile | null = null;
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const onSocket = (socket: Socket): void => {
     sockets.add(socket);
     const hostile = new Http1Hostile(socket);
     let answered = 0;
@@ -368,6 +386,7 @@ async function runCase(door: Door, one: Http1Case): Promise<string | null> {
       if (first === null) {
         first = hostile;
         answered++;
+        begun.resolve();
         void (async () => one.act(hostile))().then(script.resolve, script.reject);
       }
       // The requests that follow have no content.
@@ -375,15 +394,19 @@ async function runCase(door: Door, one: Http1Case): Promise<string | null> {
       for (; answered < requests && hostile.text.endsWith("\r\n\r\n"); answered++) hostile.write(OK);
       hostile.wake();
     });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
+  };
+  const server =
+    door.tls === null
+      ? createServer({ allowHalfOpen: true }, onSocket)
+      : createTlsServer({ ...door.tls, requestCert: true, rejectUnauthorized: true, allowHalfOpen: true }, onSocket);
+  const relay = createServer({ allowHalfOpen: true }, (near) => cutOff(near, port(server), sockets));
+  for (const each of [server, relay]) await new Promise<void>((resolve) => each.listen(0, "127.0.0.1", resolve));
   try {
-    door.point(address.port);
+    door.point(port(one.truncated ? relay : server));
     const started = await door.start(one.method, one.body);
     const neighbour = door.bystander();
     if (one.outcome.kind === "waiting") {
+      await within(begun.promise, "the request");
       const silence = new Promise<string>((resolve) => setTimeout(() => resolve("nothing"), PATIENCE_MS));
       const got = await Promise.race([started.outcome, silence]);
       started.cancel();
@@ -407,6 +430,38 @@ async function runCase(door: Door, one: Http1Case): Promise<string | null> {
     return null;
   } finally {
     server.close();
+    relay.close();
     for (const socket of sockets) socket.destroy();
   }
 }
+
+function port(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** Passes bytes on, and ends the connection once the server has been quiet for a while. */
+function cutOff(near: Socket, to: number, sockets: Set<Socket>): void {
+  const far = connect({ port: to, host: "127.0.0.1", allowHalfOpen: true });
+  let quiet: ReturnType<typeof setTimeout> | undefined;
+  for (const socket of [near, far]) {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      clearTimeout(quiet);
+      near.destroy();
+      far.destroy();
+    });
+  }
+  near.pipe(far);
+  far.on("data", (chunk) => {
+    near.write(chunk);
+    clearTimeout(quiet);
+    quiet = setTimeout(() => near.end(), QUIET_MS);
+  });
+  far.on("end", () => near.end());
+}
+
+/** Longer than a handshake's pauses. */
+const QUIET_MS = 150;

@@ -93,6 +93,8 @@ export type HostileServer = {
   readonly accepted: number;
   /** Connections that are open. */
   readonly open: number;
+  /** Resolves when the request is there. */
+  readonly begun: Promise<void>;
   /** Rejects what the case's script rejects with. */
   readonly script: Promise<void>;
   stop(): void;
@@ -106,6 +108,7 @@ export async function startHostile(one: HostileCase, tls: ServerTls | null = nul
   const script = Promise.withResolvers<void>();
   // Looked at by who waits for it; a case may end before.
   script.promise.catch(() => {});
+  const begun = Promise.withResolvers<void>();
   let first: Hostile | null = null;
   let accepted = 0;
   const onSocket = (socket: Socket): void => {
@@ -136,6 +139,7 @@ export async function startHostile(one: HostileCase, tls: ServerTls | null = nul
         if (line.startsWith("HEADERS ") && first === null) {
           first = hostile;
           hostile.id = stream;
+          begun.resolve();
           void (async () => one.act(hostile))().then(script.resolve, script.reject);
         } else if (/^(HEADERS|DATA) .*END$/.test(line) && stream !== hostile.id) {
           if (stream <= hostile.last) hostile.send(hostile.ok(stream));
@@ -163,6 +167,7 @@ export async function startHostile(one: HostileCase, tls: ServerTls | null = nul
     get open() {
       return sockets.size;
     },
+    begun: begun.promise,
     script: script.promise,
     stop() {
       server.close();

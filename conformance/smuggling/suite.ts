@@ -5,6 +5,7 @@ import { type Door, inbound, inboundDetected, inboundTls, outbound, twoProxies }
 import { DOWNGRADES } from "./downgrades.ts";
 import { engines, runEngines } from "./engines.ts";
 import { inboundHttp2, type NativeDoor, runNative } from "./native.ts";
+import { comparePeers, preparePeers } from "./peers.ts";
 import { REQUESTS } from "./requests.ts";
 import { RESPONSES } from "./responses.ts";
 import { runDowngrades } from "./run-downgrades.ts";
@@ -19,7 +20,9 @@ const SAMPLE = [...SAMPLES, ...REQUESTS, ...CONTROLS].filter(({ bytes }, i) => i
 export const smuggling: Suite = {
   name: "smuggling",
   source: "Our own: RFC 9110, 9112 and 9113, and the advisories named with the cases.",
-  async prepare() {},
+  async prepare() {
+    preparePeers();
+  },
   targets: {
     engines,
     inbound,
@@ -41,4 +44,5 @@ export const smuggling: Suite = {
     return results;
   },
   exceptions: [],
+  notes: comparePeers,
 };
