@@ -4,14 +4,18 @@ import { LineOutput, MAX_WAITING_LENGTH } from "./index.ts";
 /** A stream whose reader takes a line when the test says so. */
 class Stream {
   readonly taken: string[] = [];
-  readonly waiting: { text: string; done: () => void }[] = [];
-  fail: () => void = () => {};
+  readonly waiting: { text: string; done: (error?: Error) => void }[] = [];
+  #failed: () => void = () => {};
 
-  write(text: string, done: () => void): void {
+  write(text: string, done: (error?: Error) => void): void {
     this.waiting.push({ text, done });
   }
   on(_event: "error", listener: () => void): void {
-    this.fail = listener;
+    this.#failed = listener;
+  }
+  fail(): void {
+    this.waiting.shift()?.done(new Error("no space left on device"));
+    this.#failed();
   }
   take(): void {
     const next = this.waiting.shift();
@@ -43,16 +47,17 @@ test("lines wait for their reader up to the bound; those beyond are lost and cou
   expect(lost).toEqual([2]);
 });
 
-test("a failure loses what waited, and the next line is tried", () => {
+test("lines that could not be written are counted, and told of with the next that could", () => {
   const stream = new Stream();
   const output = new LineOutput(stream);
   const lost: number[] = [];
   output.onLost = (lines) => void lost.push(lines);
-  output.write("x".repeat(MAX_WAITING_LENGTH));
+  for (const line of ["a", "b", "c"]) output.write(line);
   stream.fail();
-  output.write("next");
-  expect(stream.waiting.at(-1)?.text).toBe("next");
+  stream.fail();
+  expect(lost).toEqual([]);
   stream.take();
-  stream.take();
-  expect(lost).toEqual([1]);
+  expect([stream.taken, lost]).toEqual([["c"], [2]]);
+  output.write("x".repeat(MAX_WAITING_LENGTH));
+  expect(stream.waiting.length).toBe(1);
 });

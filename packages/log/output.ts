@@ -2,8 +2,8 @@
 
 /** What of a writable stream is used; `process.stdout` is one. */
 export interface LineStream {
-  /** `done` is called when the text has been handed to the kernel. */
-  write(text: string, done: () => void): unknown;
+  /** `done` is called when the text has been handed to the kernel, or could not be. */
+  write(text: string, done: (error?: Error | null) => void): unknown;
   on(event: "error", listener: () => void): unknown;
 }
 
@@ -19,11 +19,8 @@ export class LineOutput {
 
   constructor(stream: LineStream) {
     this.#stream = stream;
-    // A reader that is gone, a disk that is full: what waited is lost, and the next line is tried again.
-    stream.on("error", () => {
-      if (this.#waiting > 0) this.#lost++;
-      this.#waiting = 0;
-    });
+    // Each write tells of its own failure; unheard, the event would be an exception.
+    stream.on("error", () => {});
   }
 
   write(line: string): void {
@@ -32,9 +29,11 @@ export class LineOutput {
       return;
     }
     this.#waiting += line.length;
-    this.#stream.write(line, () => {
-      this.#waiting = Math.max(0, this.#waiting - line.length);
-      if (this.#lost === 0 || this.#waiting > MAX_WAITING_LENGTH / 2) return;
+    this.#stream.write(line, (error) => {
+      this.#waiting -= line.length;
+      // A reader that is gone, a disk that is full. The next line is tried again.
+      if (error) this.#lost++;
+      if (error || this.#lost === 0 || this.#waiting > MAX_WAITING_LENGTH / 2) return;
       const lost = this.#lost;
       this.#lost = 0;
       this.onLost(lost);

@@ -2,9 +2,9 @@
 // within its bound, neighbours are served, nothing is left. How much memory they take, and what neighbours feel of them, is
 // measured by `npm run faults -- floods`.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { serveHttp1, serveHttp2 } from "../testing/apps.ts";
 import { canRunPods, identityOf, ProcessMesh, type ProxyProcess, SERVICE_IP, until } from "../testing/processes.ts";
 import { dialFrom, type PodSocket, requestFrom } from "../testing/sockets.ts";
-import { serveHttp1, serveHttp2 } from "./app.ts";
 import { ATTACKS, type Attack, opening } from "./attacks.ts";
 import { carryOut } from "./flood.ts";
 

@@ -76,13 +76,13 @@ export class Pod {
    */
   start(
     command: string[],
-    options: { env?: Record<string, string>; uid?: number; stdout?: ((text: string) => void) | number | "unread" } = {},
+    options: { env?: Record<string, string>; uid?: number; stdin?: "pipe"; stdout?: ((text: string) => void) | number | "unread" } = {},
   ): ChildProcess {
     const { stdout } = options;
     const user =
       options.uid === undefined ? [] : ["setpriv", "--reuid", String(options.uid), "--regid", String(options.uid), "--clear-groups"];
     const child = spawn("ip", ["netns", "exec", this.namespace, ...user, ...command], {
-      stdio: ["ignore", typeof stdout === "number" ? stdout : "pipe", "inherit"],
+      stdio: [options.stdin ?? "ignore", typeof stdout === "number" ? stdout : "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "", ...options.env },
     });
     if (typeof stdout === "function") child.stdout?.on("data", (chunk: Buffer) => stdout(chunk.toString()));

@@ -12,6 +12,7 @@ import { builtBinary } from "./built.ts";
 import { createCa, type TestCa } from "./certificates.ts";
 import type { ControlPlaneFile } from "./control-plane.ts";
 import { parseExposition, type Samples } from "./exposition.ts";
+import type { LoadReport } from "./load.ts";
 import { createOutsider, createPods, type Pod, type Pods, PROXY_UID } from "./namespaces.ts";
 import { requestFrom } from "./sockets.ts";
 
@@ -317,4 +318,52 @@ export class ProcessMesh {
     this.pods.remove();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Steady traffic from a pod (load.ts). */
+export class Load {
+  readonly child: ChildProcess;
+  #text = "";
+
+  constructor(pod: Pod, options: { protocol: "http1" | "grpc"; host: string; port: number; rate: number; connections: number }) {
+    const { protocol, host, port, rate, connections } = options;
+    this.child = pod.start(
+      [process.execPath, join(ROOT, "proxy/testing/load.ts"), protocol, host, String(port), String(rate), String(connections)],
+      { stdin: "pipe", stdout: (text) => void (this.#text += text) },
+    );
+  }
+
+  /** What became of the requests so far; latencies since the last report. */
+  async report(): Promise<LoadReport> {
+    return this.#next(() => this.child.stdin?.write("\n"));
+  }
+
+  /** The report when all is answered. */
+  async stop(): Promise<LoadReport> {
+    return this.#next(() => this.child.stdin?.end());
+  }
+
+  async #next(ask: () => void): Promise<LoadReport> {
+    const before = this.#text.length;
+    ask();
+    await until("a report of the load", () => this.#text.indexOf("\n", before) >= 0, 30_000);
+    return JSON.parse(this.#text.slice(before, this.#text.indexOf("\n", before))) as LoadReport;
+  }
+}
+
+/** The application of {@link Load}, on two ports of a pod. */
+export async function startLoadApp(pod: Pod, options: { delayMs: number; http1Port: number; grpcPort: number }): Promise<ChildProcess> {
+  let text = "";
+  const child = pod.start(
+    [
+      process.execPath,
+      join(ROOT, "proxy/testing/load-app.ts"),
+      String(options.delayMs),
+      String(options.http1Port),
+      String(options.grpcPort),
+    ],
+    { stdout: (more) => void (text += more) },
+  );
+  await until("the application listens", () => text.includes("listening"));
+  return child;
 }

@@ -1,7 +1,7 @@
-// Applications behind the proxies of these tests.
+// Small applications behind the proxies of tests.
 import http2 from "node:http2";
-import type { Pod } from "../testing/namespaces.ts";
-import { type PodServer, type PodSocket, serveIn } from "../testing/sockets.ts";
+import type { Pod } from "./namespaces.ts";
+import { type PodServer, type PodSocket, serveIn } from "./sockets.ts";
 
 /** What `/flood` answers: more than a stream's first window. */
 const LARGE = Buffer.alloc(70_000, "x");
