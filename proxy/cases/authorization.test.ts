@@ -138,7 +138,7 @@ it("17.22 a port nobody speaks for is closed at accept where the default is deny
   // The reset may come before the client knows that it is connected.
   const told = await closed.dial(8022).then(
     (client) => client.closed,
-    (error: { code?: string }) => error.code,
+    (error: { code?: string }) => String(error.code),
   );
   expect(["", "ECONNRESET"]).toContain(told);
   await closed.shows(`inbound_tcp_errors_total{error="unknown port denied",${target(8022, closed)}} 1`);

@@ -92,6 +92,8 @@ export class Scene {
 
   /** @param name unique among the tests of a run */
   static async start(name: string): Promise<Scene> {
+    // May take seconds: better here than in a case.
+    builtBinary();
     const ca = await createCa();
     const network = new Network(`${process.pid}-${name}`);
     const directory = mkdtempSync(join(tmpdir(), "fairlead-cases-"));
@@ -236,12 +238,30 @@ export class Scene {
     return (connection) => joinSockets(connection, dialLoopback(port, "127.0.0.1"));
   }
 
+  /** A port on loopback whose connections become ones that `dial` makes: a way into namespaces and TLS for clients of others. */
+  async door(dial: () => Promise<Raw>): Promise<number> {
+    const sockets = new Set<Socket>();
+    const server = createServer(async (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      joinSockets(await dial(), socket);
+    });
+    this.onStop(() => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return (server.address() as { port: number }).port;
+  }
+
+  /** A port in a pod whose connections become ones to a port of the test's loopback. */
+  passOn(pod: Pod, at: { ip: string; port: number }, to: number): Promise<Served> {
+    return this.serve(pod, at, (connection) => joinSockets(connection, dialLoopback(to, "127.0.0.1")));
+  }
+
   /** An HTTP/2 client of node's on a connection. By way of loopback: over TLS without ALPN the runtime's does not speak. */
   async http2Over(connection: Raw): Promise<ClientHttp2Session> {
-    const relay = createServer((plain) => joinSockets(connection, plain));
-    this.onStop(() => relay.close());
-    await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
-    const session = http2.connect(`http://127.0.0.1:${(relay.address() as { port: number }).port}`);
+    const session = http2.connect(`http://127.0.0.1:${await this.door(async () => connection)}`);
     session.on("error", () => {});
     return session;
   }
@@ -402,6 +422,11 @@ export class Node {
     const credentials = client === null ? null : await scene.credentials(client);
     const socket = await scene.network.dial(scene.outside, { ip: this.ip, port, ...(from === undefined ? {} : { from }) });
     return secure(socket, { ca: scene.ca.pem, serverName, credentials, ...(alpn === undefined ? {} : { alpn }) });
+  }
+
+  /** A client in the pod, to its own loopback. */
+  async local(port: number): Promise<Raw> {
+    return this.appDial("127.0.0.1", port);
   }
 
   /** A client of the application in the pod, to an address outside it. */
