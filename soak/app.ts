@@ -12,13 +12,20 @@ import { ECHO } from "./grpc-echo.ts";
 import { PORTS } from "./state.ts";
 
 /** It goes on as before for so long: news of its removal is on its way to proxies, on a machine that may be busy. */
-const LISTEN_AFTER_LEAVE_MS = 3000;
-/** Then sessions may end; none of the load's lasts longer. */
-const FINISH_MS = 6000;
+const LISTEN_AFTER_LEAVE_MS = 6000;
+/** Then it takes no connections, and what it has ends by itself; what has not by now is cut. */
+const FINISH_MS = 30_000;
+const LOOK_MS = 100;
 
 type Instance = { stop(): Promise<void> };
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until there is nothing left, or the time is over. */
+async function finished(left: () => number): Promise<void> {
+  const deadline = performance.now() + FINISH_MS;
+  while (left() > 0 && performance.now() < deadline) await sleep(LOOK_MS);
+}
 
 function listening(server: net.Server, ip: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -39,12 +46,18 @@ async function digest(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 async function startUploads(ip: string): Promise<Instance> {
-  const server = createHttpServer((request, response) => void digest(request, response).catch(() => response.destroy()));
+  let open = 0;
+  const server = createHttpServer((request, response) => {
+    open++;
+    void digest(request, response)
+      .catch(() => response.destroy())
+      .finally(() => open--);
+  });
   await listening(server, ip, PORTS.upload);
   return {
     async stop() {
       server.close();
-      await sleep(FINISH_MS);
+      await finished(() => open);
       server.closeAllConnections();
     },
   };
@@ -77,7 +90,7 @@ function startHttp(ip: string, port: number): Instance {
   return {
     async stop() {
       void server.stop();
-      await sleep(FINISH_MS);
+      await finished(() => server.pendingRequests + server.pendingWebSockets);
       await server.stop(true);
     },
   };
@@ -140,7 +153,7 @@ async function startTcp(ip: string): Promise<Instance> {
   return {
     async stop() {
       server.close();
-      await sleep(FINISH_MS);
+      await finished(() => sockets.size);
       for (const socket of sockets) socket.destroy();
     },
   };

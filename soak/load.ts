@@ -30,7 +30,7 @@ export type Reason = { readonly kind: Kind; readonly message: string; count: num
 const MAX_REASONS = 50;
 const MAX_IN_FLIGHT = 1000;
 /** Longer than anything lasts that goes well. */
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 25_000;
 const TICK_MS = 5;
 const MEBIBYTE = 1024 * 1024;
 const SMALL_BYTES = 16 * 1024;

@@ -41,11 +41,12 @@ export class Mesh {
   readonly lab: Lab;
   readonly authority: Authority;
   readonly pair: Pair;
-  readonly addresses: readonly string[];
   /** Processes of the proxies. */
   readonly pids: Readonly<Record<Side, number>>;
   /** Of each instance that has left: how long after the news went out its last request came, ms. */
   readonly lastRequestsMs: number[] = [];
+  /** Addresses no instance has. */
+  readonly free: string[];
   readonly #controlPlanes = new Map<Side, Talker>();
   readonly #rootFile: string;
   readonly #app: Talker;
@@ -66,7 +67,7 @@ export class Mesh {
     this.lab = init.lab;
     this.authority = init.authority;
     this.pair = init.pair;
-    this.addresses = init.addresses;
+    this.free = [...init.addresses];
     this.pids = init.pids;
     for (const [side, child] of init.controlPlanes) this.#controlPlanes.set(side, child);
     this.#rootFile = init.rootFile;
@@ -155,18 +156,20 @@ export class Mesh {
     for (const child of this.#controlPlanes.values()) tell(child, JSON.stringify(this.#state));
   }
 
-  /** The instance listens, then it becomes an endpoint. */
-  async join(ip: string): Promise<void> {
+  /** An instance listens at a free address, then it becomes an endpoint. Returns false when no address is free. */
+  async join(): Promise<boolean> {
+    for (const line of this.#appLines.drain()) this.#left(line);
+    const ip = this.free.shift();
+    if (ip === undefined) return false;
     tell(this.#app, `join ${ip}`);
-    await this.#appLines.until(`joined ${ip}`, (line) => {
-      const left = /^left \S+ (\S+)$/.exec(line);
-      if (left !== null) this.lastRequestsMs.push(Number(left[1]));
-    });
+    await this.#appLines.until(`joined ${ip}`, (line) => this.#left(line));
     this.update({ instances: [...this.#state.instances, ip] });
+    return true;
   }
 
-  /** It is no endpoint any more, and goes. */
-  leave(ip: string): void {
+  /** The oldest instance is no endpoint any more, and goes; its address is free when it has finished. */
+  leave(): void {
+    const ip = this.#state.instances[0];
     this.update({ instances: this.#state.instances.filter((other) => other !== ip) });
     tell(this.#app, `leave ${ip}`);
   }
@@ -222,6 +225,13 @@ export class Mesh {
 
   async close(): Promise<void> {
     await this.lab.close();
+  }
+
+  #left(line: string): void {
+    const [, ip, ms] = /^left (\S+) (\S+)$/.exec(line) ?? [];
+    if (ip === undefined) return;
+    this.free.push(ip);
+    this.lastRequestsMs.push(Number(ms));
   }
 
   async #ready(side: Side): Promise<void> {

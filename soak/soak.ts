@@ -70,8 +70,8 @@ export type MemoryTrend = {
   readonly lastQuarter: number;
 };
 
-/** Instances leave for so long before their address is used again. */
-const REST_MS = 11_000;
+/** Of instances that are about to be gone; when all are taken, none leaves for a while. */
+const SPARE_ADDRESSES = 20;
 /** News of a policy takes this long at most until it holds everywhere. */
 const POLICY_SETTLE_MS = 2000;
 /** The connection to the destination service, which the first lookup opens; and one that the runtime may have at the time. */
@@ -86,7 +86,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const mesh = await Mesh.start({
     cores: options.cores,
     prefix: options.prefix,
-    addresses: options.instances + Math.ceil(REST_MS / options.churnMs) + 2,
+    addresses: options.instances + SPARE_ADDRESSES,
     certificateLifetimeMs: options.certificateLifetimeMs,
     env: {
       LINKERD2_PROXY_LOG: "warn,linkerd=info",
@@ -97,7 +97,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   });
   try {
     const before = { a: await handlesOf(mesh, "a"), b: await handlesOf(mesh, "b") };
-    for (const ip of mesh.addresses.slice(0, options.instances)) await mesh.join(ip);
+    for (let i = 0; i < options.instances; i++) await mesh.join();
     say(`proxies ${mesh.pids.a} and ${mesh.pids.b}, ${options.instances} instances`);
     return await underLoad(mesh, options, before);
   } finally {
@@ -186,8 +186,6 @@ class Disturbances {
   readonly #mesh: Mesh;
   readonly #options: SoakOptions;
   readonly #guarded: (word: "allowed" | "denied" | "either") => void;
-  /** Addresses that are free, and since when. */
-  readonly #free: { ip: string; since: number }[];
   #churnAt: number;
   #policyAt: number;
   #restartAt: number;
@@ -199,7 +197,6 @@ class Disturbances {
     this.#mesh = mesh;
     this.#options = options;
     this.#guarded = guarded;
-    this.#free = mesh.addresses.filter((ip) => !mesh.state.instances.includes(ip)).map((ip) => ({ ip, since: Number.NEGATIVE_INFINITY }));
     this.#churnAt = options.churnMs;
     this.#policyAt = options.policyMs;
     this.#restartAt = options.restartMs;
@@ -224,7 +221,7 @@ class Disturbances {
     }
     if (now >= this.#churnAt) {
       this.#churnAt = now + this.#options.churnMs;
-      await this.#churn(now);
+      await this.#churn();
     }
     if (now >= this.#policyAt) {
       this.#policyAt = now + this.#options.policyMs;
@@ -243,15 +240,10 @@ class Disturbances {
     this.#outage = null;
   }
 
-  /** The oldest instance leaves, another one has come. */
-  async #churn(now: number): Promise<void> {
-    const next = this.#free[0];
-    const oldest = this.#mesh.state.instances[0];
-    if (next === undefined || oldest === undefined || now - next.since < REST_MS) return;
-    this.#free.shift();
-    await this.#mesh.join(next.ip);
-    this.#mesh.leave(oldest);
-    this.#free.push({ ip: oldest, since: now });
+  /** Another instance comes, the oldest one leaves. */
+  async #churn(): Promise<void> {
+    if (!(await this.#mesh.join())) return;
+    this.#mesh.leave();
     this.counts.churn++;
   }
 

@@ -172,7 +172,7 @@ export async function journeys(options: JourneysOptions): Promise<JourneyResult[
     meshedServers: { [MARIADB_PORT]: { name: "mariadb", opaque: true } },
   });
   try {
-    await mesh.join(mesh.addresses[0] as string);
+    await mesh.join();
     if (options.mariadb) await startMariadb(mesh);
     const results: JourneyResult[] = [];
     for (const journey of JOURNEYS) {
