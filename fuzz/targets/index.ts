@@ -12,6 +12,7 @@ import http1Response from "./http1-response.ts";
 import http2Client from "./http2-client.ts";
 import http2Frames from "./http2-frames.ts";
 import http2Server from "./http2-server.ts";
+import inboundRequests from "./inbound-requests.ts";
 import kubeconfig from "./kubeconfig.ts";
 import labelSelector from "./label-selector.ts";
 import logFilter from "./log-filter.ts";
@@ -39,6 +40,7 @@ export const targets: readonly Target[] = [
   http2Client,
   http2Frames,
   http2Server,
+  inboundRequests,
   kubeconfig,
   labelSelector,
   logFilter,
