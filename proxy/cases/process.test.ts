@@ -236,4 +236,4 @@ it("17.57 SIGTERM: what has begun is finished, what idles is closed, nothing new
   expect(await exited).toBe(0);
 });
 
-it("17.55 series nobody holds are shown once more after their time and then no more", () => expired);
+it("17.55 series nobody holds are shown once more after their time and then no more", () => expired, 30_000);
