@@ -41,6 +41,14 @@ export interface StackScope {
   drop(): void;
 }
 
+/** Retries of one route. */
+export interface RetryableScope {
+  count(): void;
+  countNoBudget(): void;
+  /** The route is gone. */
+  release(): void;
+}
+
 export interface InboundTelemetry {
   /** `peer="src"`. */
   accept(labels: InboundTarget): TransportScope;
@@ -67,7 +75,7 @@ export interface OutboundTelemetry {
   endpoint(labels: OutboundTarget): ResponseScope;
   route(dst: string, labels: Labels): ResponseScope;
   routeActual(dst: string, labels: Labels): ResponseScope;
-  retryable(dst: string, labels: Labels): { count(): void; countNoBudget(): void };
+  retryable(dst: string, labels: Labels): RetryableScope;
   httpError(error: ErrorLabel): void;
   tcpError(error: ErrorLabel, target: SocketAddr): void;
   stack(protocol: StackProtocol, name: StackName): StackScope;

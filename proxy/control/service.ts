@@ -92,6 +92,7 @@ export class ServiceClient {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#waiting.clear();
+    this.#scope.release();
     for (const { link } of this.#peers.values()) link.close();
     this.#peers.clear();
   }

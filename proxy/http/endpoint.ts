@@ -120,6 +120,7 @@ export class HttpEndpoint implements AttemptEndpoint {
   close(): void {
     this.link.close();
     this.#pool.close();
+    this.#options.scope.release();
     this.#options.stack.drop();
   }
 

@@ -12,6 +12,8 @@ export interface ResponseScope {
    * (`timeout`, `unclassified`, `h2(REASON)`), null without.
    */
   response(status: number, success: boolean, grpcStatus: number, error: string | null): void;
+  /** Its stack is gone: the series may expire. What is still in progress counts all the same. */
+  release(): void;
 }
 
 /** Response classes of a route (spec proxy §5.2): true success, false failure, null no class matches. */

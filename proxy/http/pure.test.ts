@@ -72,7 +72,7 @@ test("an error's answer: plain, with informational headers, as gRPC", () => {
 
 function measure(options: { grpc?: boolean; classes?: (status: number) => boolean | null } = {}) {
   const told: unknown[] = [];
-  const scope: ResponseScope = { request() {}, latency() {}, response: (...args) => void told.push(args) };
+  const scope: ResponseScope = { request() {}, latency() {}, release() {}, response: (...args) => void told.push(args) };
   const { classes } = options;
   return { told, meter: new Meter(scope, 0, options.grpc ?? false, classes ? { classify: classes } : null) };
 }

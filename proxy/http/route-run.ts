@@ -3,7 +3,7 @@ import type { Fields } from "#http";
 import type { RetryBudget } from "#retry";
 import { Timer } from "#stack";
 import type { Runtime } from "../runtime.ts";
-import type { Labels } from "../telemetry.ts";
+import type { Labels, RetryableScope } from "../telemetry.ts";
 import { type ProxyError, responseTimeout } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { Meter, type ResponseClasses, type ResponseScope } from "./meter.ts";
@@ -20,8 +20,15 @@ export type RouteTarget = {
   readonly timeoutText: string;
   /** Null: not retryable, or the profile has no valid budget. */
   readonly budget: RetryBudget | null;
-  readonly retryable: { count(): void; countNoBudget(): void };
+  readonly retryable: RetryableScope;
 };
+
+/** The route is gone; requests in progress finish with it. */
+export function releaseRoute(target: RouteTarget): void {
+  target.scope.release();
+  target.actual?.release();
+  target.retryable.release();
+}
 
 export class RouteRun {
   readonly target: RouteTarget;

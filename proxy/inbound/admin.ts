@@ -137,7 +137,9 @@ class AdminTarget implements InboundTargetStack, AttemptEndpoint {
     return false;
   }
 
-  close(): void {}
+  close(): void {
+    this.#scope.release();
+  }
 }
 
 /** Takes a request's body and answers when it is complete. */

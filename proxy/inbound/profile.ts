@@ -4,10 +4,10 @@ import { matchRoute, type Route } from "#profiles";
 import { Timer } from "#stack";
 import type { NameAddr, Profile, Unsubscribe } from "../contracts.ts";
 import type { Exchange, Waiting } from "../http/exchange.ts";
-import { RouteRun, type RouteTarget } from "../http/route-run.ts";
+import { RouteRun, type RouteTarget, releaseRoute } from "../http/route-run.ts";
 import type { InboundContext } from "./context.ts";
 
-const NO_RETRIES = { count() {}, countNoBudget() {} };
+const NO_RETRIES = { count() {}, countNoBudget() {}, release() {} };
 
 /**
  * waiting ──first message, or the initial timeout──► settled. Requests wait while it is waiting; a profile that comes later is
@@ -22,7 +22,7 @@ export class InboundProfile implements Waiting {
   readonly #waiting = new Set<Exchange>();
   #settled = false;
   #profile: Profile | null = null;
-  #targets = new Map<Route, RouteTarget>();
+  readonly #targets = new Map<Route, RouteTarget>();
 
   /** @param resume sends on a request that waited */
   constructor(context: InboundContext, name: NameAddr, resume: (exchange: Exchange) => void) {
@@ -33,7 +33,7 @@ export class InboundProfile implements Waiting {
     this.#timer.start(context.settings.profileTimeoutMs);
     this.#unsubscribe = context.discovery.profile(this.#dst, (profile) => {
       this.#profile = profile !== null && profile.fqn !== null ? profile : null;
-      this.#targets = new Map();
+      this.#release();
       this.#settle();
     });
   }
@@ -98,5 +98,11 @@ export class InboundProfile implements Waiting {
   close(): void {
     this.#settle();
     this.#unsubscribe();
+    this.#release();
+  }
+
+  #release(): void {
+    for (const target of this.#targets.values()) releaseRoute(target);
+    this.#targets.clear();
   }
 }

@@ -5,13 +5,12 @@ import {
   formatLabels,
   type Histogram,
   HistogramFamily,
-  type Holder,
   joinLabels,
   LATENCY_BOUNDS_MS,
   type Registry,
 } from "#metrics";
 import type { ResponseScope } from "../http/meter.ts";
-import { heldBy } from "./holder.ts";
+import { StackHolder } from "./holder.ts";
 
 /** Three families that belong together: requests, their latency (absent per attempt), their responses. */
 export class ResponseFamilies {
@@ -49,7 +48,7 @@ class Scope implements ResponseScope {
   readonly #families: ResponseFamilies;
   readonly #labels: string;
   /** Series appear with their first use (spec proxy §9.1), and stay while this scope is in use. */
-  readonly #holder: Holder = heldBy(this);
+  readonly #holder = new StackHolder();
   #requests: Counter | null = null;
   /** By status − 100; the last place is for no status. */
   readonly #latencies: (Histogram | undefined)[] = [];
@@ -99,6 +98,15 @@ class Scope implements ResponseScope {
       this.#others.set(key, counter);
     }
     counter.add();
+  }
+
+  release(): void {
+    this.#holder.held = false;
+    // Found anew by what is still in progress: they may have expired by then.
+    this.#requests = null;
+    this.#latencies.length = 0;
+    this.#plain.length = 0;
+    this.#others.clear();
   }
 
   #find(status: number, success: boolean, grpcStatus: number, error: string | null): Counter {

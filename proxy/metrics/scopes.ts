@@ -13,7 +13,7 @@ import type {
   ServerTls,
   Telemetry,
 } from "../telemetry.ts";
-import { heldBy } from "./holder.ts";
+import { StackHolder } from "./holder.ts";
 import { ResponseFamilies } from "./response.ts";
 import { StackFamilies } from "./stack.ts";
 import { TransportFamilies } from "./transport.ts";
@@ -199,15 +199,17 @@ export function createTelemetry(
     routeActual: (dst, labels) => actual.scope(routeLabels(dst, labels)),
     retryable: (dst, labels) => {
       const text = routeLabels(dst, labels);
-      const scope = {
+      const holder = new StackHolder();
+      return {
         count: () => retryable.get(text, holder).add(),
         countNoBudget: () => {
           retryable.get(text, holder).add();
           retryable.get(`${text},skipped="no_budget"`, holder).add();
         },
+        release: () => {
+          holder.held = false;
+        },
       };
-      const holder = heldBy(scope);
-      return scope;
     },
     httpError: (error) => errors.outboundHttp.get(formatLabels([["error", error]])).add(),
     tcpError: (error, target) => errors.outboundTcp.get(joinLabels(targetLabels(target), formatLabels([["error", error]]))).add(),

@@ -83,6 +83,7 @@ export class Logical implements Dispatcher {
   /** A new message of the profile: routes, budget and split are replaced, connections stay. */
   update(profile: Profile): void {
     this.#profile = profile;
+    this.#routes.close();
     this.#routes = this.#makeRoutes();
     if (this.#httpStack !== null) this.#http.update(this.name, profile.targets);
     if (this.#tcpStack !== null) this.#tcp.update(this.name, profile.targets);
@@ -129,6 +130,7 @@ export class Logical implements Dispatcher {
   close(): void {
     this.#http.close();
     this.#tcp.close();
+    this.#routes.close();
     this.#httpStack?.drop();
     this.#tcpStack?.drop();
   }

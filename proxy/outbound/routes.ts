@@ -4,7 +4,7 @@ import type { RequestHead } from "#http";
 import { matchRoute, type Route, type RouteBudget } from "#profiles";
 import { RetryBudget } from "#retry";
 import type { Profile } from "../contracts.ts";
-import type { RouteTarget } from "../http/route-run.ts";
+import { type RouteTarget, releaseRoute } from "../http/route-run.ts";
 import type { OutboundTelemetry } from "../telemetry.ts";
 import { formatDuration } from "../transport/index.ts";
 
@@ -47,5 +47,11 @@ export class Routes {
       this.#targets.set(route, target);
     }
     return target;
+  }
+
+  /** Another message has come, or the service is gone. */
+  close(): void {
+    for (const target of this.#targets.values()) releaseRoute(target);
+    this.#targets.clear();
   }
 }

@@ -184,6 +184,7 @@ function scope(ledger: Ledger, prefix: string): ResponseScope {
     latency: (status) => ledger.add(`${prefix} latency ${status}`),
     response: (status, success, grpcStatus, error) =>
       ledger.add(`${prefix} response ${status} ${success ? "success" : "failure"} grpc=${grpcStatus} error=${error}`),
+    release() {},
   };
 }
 
@@ -236,6 +237,7 @@ export function fakeOutboundTelemetry(ledger: Ledger): OutboundTelemetry {
     retryable: (dst, labels) => ({
       count: () => ledger.add(`outbound retryable ${dst} ${labelText(labels)}`),
       countNoBudget: () => ledger.add(`outbound no_budget ${dst} ${labelText(labels)}`),
+      release() {},
     }),
     httpError: (error) => ledger.add(`outbound http_error ${error.replaceAll(" ", "_")}`),
     tcpError: (error, addr) => ledger.add(`outbound tcp_error ${error.replaceAll(" ", "_")} ${formatSocketAddr(addr)}`),
