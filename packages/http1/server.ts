@@ -104,15 +104,17 @@ export class Http1Server implements ServerEngine {
     switch (this.#read) {
       case Read.LENGTH:
       case Read.CHUNKED:
-        // An incomplete request, RFC 9112 §8: nobody may take it for complete.
+      // An incomplete request, RFC 9112 §8: nobody may take it for complete.
+      case Read.WAIT:
+        // A client that waits no more and one that only half-closes look alike. As in the reference (hyper) it is gone: else what
+        // never answers, a watch or a long poll, would be kept for nobody.
         this.#end({ kind: "closed", errno: "" });
         this.#host.abort();
         break;
       case Read.HEAD:
-        this.#afterPeerEnd();
+        this.#finish();
         break;
       default:
-      // A client may half-close behind its request and still read the response.
     }
   }
 
@@ -156,7 +158,6 @@ export class Http1Server implements ServerEngine {
     const close =
       !request.keepAlive ||
       this.#draining ||
-      (this.#peerEnded && this.#input.length === 0) ||
       // The client may now send the content or not, and nobody can tell which (RFC 9110 §10.1.1).
       (request.expectContinue && !exchange.continued && !exchange.requestEnded);
     let variant = end ? Variant.END : 0;
@@ -206,10 +207,7 @@ export class Http1Server implements ServerEngine {
       return;
     }
     this.#read = Read.HEAD;
-    if (!this.#running) {
-      this.#afterPeerEnd();
-      if (this.#paused) this.#updateReading();
-    }
+    if (!this.#running && this.#paused) this.#updateReading();
   }
 
   /** @internal The handler gives the exchange up. */
@@ -241,7 +239,6 @@ export class Http1Server implements ServerEngine {
     const at = this.#run(this.#input.view());
     if (this.#open) {
       this.#input.consume(at);
-      this.#afterPeerEnd();
     }
   }
 
@@ -382,11 +379,6 @@ export class Http1Server implements ServerEngine {
   }
 
   // --- ending ---
-
-  /** Closes what the peer has half-closed when nothing is left to be answered. */
-  #afterPeerEnd(): void {
-    if (this.#peerEnded && this.#read === Read.HEAD && (this.#input.length === 0 || this.#partial)) this.#finish();
-  }
 
   /** Answers what the peer did wrong, and ends the connection: nothing behind a malformed message can be trusted. */
   #refuse(status: number, message: string): void {

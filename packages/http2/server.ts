@@ -17,7 +17,7 @@ import { DEFAULT_WINDOW, MAX_STREAM_ID } from "./frames/header.ts";
 import { Setting, writeSettings } from "./frames/settings.ts";
 import { Malformed, type Message, readRequest } from "./message.ts";
 import { DEFAULT_MAX_CONCURRENT_STREAMS, type Http2Options } from "./options.ts";
-import { CLOSED, HEAD_RECEIVED, NOBODY, REMOTE_ENDED, Stream } from "./stream.ts";
+import { HEAD_RECEIVED, NOBODY, REMOTE_ENDED, Stream } from "./stream.ts";
 
 export type Http2ServerInit = {
   readonly host: EngineHost;
@@ -68,12 +68,8 @@ export class Http2Server extends Connection implements ServerEngine {
   override receiveEnd(): void {
     if (this.dead || this.#peerEnded) return;
     this.#peerEnded = true;
-    // Requests that are whole may still be answered.
-    for (const stream of this.streams.all()) {
-      if ((stream.flags & (REMOTE_ENDED | CLOSED)) !== 0) continue;
-      this.close(stream);
-      stream.incoming.onReset({ kind: "closed", errno: "" });
-    }
+    // Whole requests too: nothing on the connection can be acknowledged any more.
+    this.closeAll({ kind: "closed", errno: "" });
     this.#finishWhenIdle();
   }
 
