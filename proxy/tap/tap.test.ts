@@ -266,6 +266,11 @@ test("somebody else's TLS and what is no HTTP/2 are closed", async () => {
   expect(await raw.closed).not.toContain("HTTP/1.1");
 });
 
+test("who says nothing is closed when the second of TLS detection is over", async () => {
+  const it = await scene();
+  expect(await (await dialRaw(it.tapB.port)).closed).toBe("");
+});
+
 test.each([
   ["limit 0", { ...ALL, limit: 0 }, "limit must be positive"],
   ["no match", { limit: 1 }, "missing required field"],
