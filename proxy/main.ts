@@ -2,30 +2,16 @@
 // (spec proxy §1). `main` resolves with the exit status: 64 for a configuration that cannot be used, 1 when something cannot be
 // bound, 0 after a drained shutdown.
 import { readFileSync } from "node:fs";
-import { formatSocketAddr, type SocketAddr } from "#addr";
+import { formatSocketAddr } from "#addr";
 import { LineOutput, Log } from "#log";
-import { Registry } from "#metrics";
 import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
 import { BackgroundThreads, ownThreads } from "./background.ts";
-import { type Config, matchesSuffix, parseConfig } from "./config/index.ts";
-import { type Control, createControl } from "./control/index.ts";
-import { descriptorLimits, maxOpenFiles } from "./descriptors.ts";
-import { DrainRegistry } from "./drain.ts";
-import { OutboundGateway } from "./gateway/index.ts";
-import { createEngines } from "./http/engines.ts";
+import { type Config, type ControlService, parseConfig } from "./config/index.ts";
+import { DataPlane } from "./data-plane.ts";
 import { Certifier, type KeyMaterial, loadKeyMaterial } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
-import { Inbound } from "./inbound/index.ts";
-import { LOOK_MS, MemoryKeeper } from "./memory.ts";
-import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
-import { createObservation } from "./observe.ts";
-import { Outbound } from "./outbound/index.ts";
-import { createRuntime } from "./runtime.ts";
+import { LOOK_MS } from "./memory.ts";
 import { TapServer } from "./tap/index.ts";
-import type { DialContext } from "./tcp/dial.ts";
-import { TlsStore } from "./tls/index.ts";
-import { describeNode, parseAttributes, SpanExporter, Tracer } from "./tracing/index.ts";
-import { type Connection, Listener, openOriginalDst } from "./transport/index.ts";
 
 type Env = Record<string, string | undefined>;
 
@@ -57,121 +43,48 @@ export async function main(_args: string[], env: Env): Promise<number> {
 
 async function run(config: Config, log: Log): Promise<number> {
   const app = log.logger("linkerd::app");
-
-  // Mechanisms every part shares.
-  const fault = (error: unknown): void =>
-    app.error("internal error; the connection it happened on is lost", {
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    });
-  process.on("uncaughtException", fault);
-  process.on("unhandledRejection", fault);
-  const runtime = createRuntime(fault);
-  const engines = createEngines({ ...config.http2, now: () => performance.now(), wallMs: () => Date.now() });
-  const registry = new Registry();
-  const controlFamilies = new ResponseFamilies("control_", "control plane", config.metricsRetainIdleMs);
-  const telemetry = createTelemetry(registry, { retainIdleMs: config.metricsRetainIdleMs, now: () => performance.now() });
-  telemetry.groupControl(controlFamilies);
-  const drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
   const stop = shutdownSignal();
 
-  // Identity: the key stays, the certificate is renewed; connections take the newest one.
+  // Identity: the key stays, the certificate is renewed.
   const certifier: Certifier | null =
-    config.identity === null ? null : createCertifier(config.identity, log, (request) => control.certify(request));
-  const tls =
-    certifier === null ? null : new TlsStore({ identity: certifier, onError: (message) => log.logger("linkerd::identity").error(message) });
+    config.identity === null ? null : createCertifier(config.identity, log, (request) => plane.control.certify(request));
+  const plane = new DataPlane({ config, log, identity: certifier });
 
-  // The control plane's word: where names are, who may call.
-  const control: Control = createControl({ config, runtime, engines, tls, families: controlFamilies, log });
-
-  // Those who look at requests: taps, and the collector's spans.
-  const exporter = createExporter(config, control, runtime.random, log);
-  const { observers, taps } = createObservation({
-    tracer: exporter === null ? null : createTracer((span) => exporter.add(span)),
-    now: () => performance.now(),
-  });
-
-  // Both sides.
-  const descriptors = descriptorLimits(maxOpenFiles());
-  const dialing = (side: Config["inbound"] | Config["outbound"]): Omit<DialContext, "refusePort" | "refuseLoopback"> => ({
-    runtime,
-    tls,
-    timeoutMs: side.connectTimeoutMs,
-    keepaliveMs: side.connectKeepaliveMs,
-    maxDescriptor: descriptors.dial,
-  });
-  const originalDst = originalDestination();
-  const shared = { queueCapacity: config.bufferCapacity };
-  const outboundLog = log.logger("linkerd::app::outbound").within("outbound");
-  const outbound = new Outbound({
-    runtime,
-    engines,
-    drains: drains.outbound,
-    discovery: control.discovery,
-    telemetry: telemetry.outbound,
-    observers,
-    dial: { ...dialing(config.outbound), refusePort: null, refuseLoopback: true },
-    settings: { ...config.outbound, ...shared, ingress: config.ingress, localIps: config.inbound.allowedIps ?? new Set() },
-    originalDst,
-    log: (level, message, fields) => outboundLog.log(level, message, fields),
-  });
-  const inboundLog = log.logger("linkerd::app::inbound").within("inbound");
-  const inbound = new Inbound({
-    runtime,
-    engines,
-    drains: drains.inbound,
-    tls,
-    policies: control.policies,
-    discovery: control.discovery,
-    telemetry: telemetry.inbound,
-    observers,
-    gateway: new OutboundGateway({
-      named: outbound.named,
-      localId: certifier?.localName ?? null,
-      allows: (name) => matchesSuffix(config.gatewaySuffixes, name),
-    }),
-    dial: { ...dialing(config.inbound), refusePort: config.inbound.listen.port, refuseLoopback: false },
-    settings: { ...config.inbound, ...shared, port: config.inbound.listen.port, profileTimeoutMs: config.destination.profileTimeoutMs },
-    originalDst,
-    log: (level, message, fields) => inboundLog.log(level, message, fields),
-  });
-  registerProcessMetrics(registry, { identity: certifier, exports: exporter?.counts ?? null });
+  // What is asked of the proxy itself.
+  const { registry, tls } = plane;
+  registerProcessMetrics(registry, { identity: certifier, exports: plane.exporter?.counts ?? null });
   let ready = certifier === null;
   const admin = new Admin({
-    context: inbound.context,
-    handler: createAdminHandler({ registry, log, ready: () => ready, shutdown: stop.now }),
+    context: plane.inbound.context,
+    handler: createAdminHandler({
+      page: () => registry.print(performance.now()),
+      log,
+      ready: () => ready,
+      shutdown: config.shutdown.endpoint ? stop.now : null,
+    }),
     addr: () => config.admin,
   });
-
   const tap =
-    config.tap === null || tls === null ? null : new TapServer({ runtime, engines, tls, registry: taps, permitted: config.tap.service });
+    config.tap === null || tls === null
+      ? null
+      : new TapServer({ runtime: plane.runtime, engines: plane.engines, tls, registry: plane.taps, permitted: config.tap.service });
 
-  // The doors: all bound before anything is served; the admin door opens at once, the others with the first certificate.
-  const door = (
-    at: SocketAddr,
-    keepaliveMs: number | null,
-    onAccept: (connection: Connection) => void,
-    maxDescriptor = descriptors.accept,
-  ): Listener =>
-    new Listener({
-      ...at,
-      flushQueue: runtime.flushQueue,
-      keepaliveMs,
-      maxDescriptor,
-      onAccept,
-      onDrop: (reason, count) => app.warn("dropping connections", { reason, count, at: formatSocketAddr(at) }),
-    });
-  const adminDoor = door(config.admin, null, (connection) => admin.accept(connection), descriptors.dial);
-  const inboundDoor = door(config.inbound.listen, config.inbound.acceptKeepaliveMs, (connection) => inbound.accept(connection));
-  const outboundDoor = door(config.outbound.listen, config.outbound.acceptKeepaliveMs, (connection) => outbound.accept(connection));
-  const tapDoor = config.tap === null || tap === null ? null : door(config.tap.listen, null, (connection) => tap.accept(connection));
+  // The doors: all bound before anything is served; those of the proxy itself open at once, the others with the first certificate.
+  const own = { keepaliveMs: config.inbound.acceptKeepaliveMs, maxDescriptor: plane.descriptors.dial };
+  const tapDoor =
+    config.tap === null || tap === null
+      ? null
+      : plane.door({
+          ...own,
+          at: config.tap.listen,
+          onAccept: (connection) => tap.accept(connection),
+          maxDescriptor: plane.descriptors.accept,
+        });
+  const adminDoor = plane.door({ ...own, at: config.admin, onAccept: (connection) => admin.accept(connection) });
+  plane.bind({ inbound: config.inbound.listen, outbound: config.outbound.listen });
   adminDoor.open();
   tapDoor?.open();
-  app.info(`Admin interface on ${formatSocketAddr(config.admin)}`);
-  app.info(`Inbound interface on ${formatSocketAddr(config.inbound.listen)}`);
-  app.info(`Outbound interface on ${formatSocketAddr(config.outbound.listen)}`);
-  app.info(config.tap === null ? "Tap DISABLED" : `Tap interface on ${formatSocketAddr(config.tap.listen)}`);
-  if (certifier !== null) app.info(`Local identity is ${certifier.localName}`);
-  app.info(`Destinations resolved via ${config.destination.service.addr.host}:${config.destination.service.addr.port}`);
+  announce(config, (line) => app.info(line));
 
   void certifier?.run();
   const waiting = setInterval(() => app.warn("Waiting for identity to be initialized..."), WAITING_LOG_MS);
@@ -179,74 +92,55 @@ async function run(config: Config, log: Log): Promise<number> {
   clearInterval(waiting);
   if (!stop.asked()) {
     ready = true;
-    outboundDoor.open();
-    inboundDoor.open();
+    plane.open();
   }
 
-  const memory = new MemoryKeeper({
-    turns: () => runtime.flushQueue.turns,
-    rss: () => process.memoryUsage.rss(),
-    now: () => performance.now(),
-    collect: () => Bun.gc(true),
-  });
+  const memory = plane.memoryKeeper();
   const background = new BackgroundThreads(ownThreads);
   const looking = setInterval(() => {
     memory.look();
     background.look();
   }, LOOK_MS);
 
-  // Until someone asks for the end; then what is in progress is finished, without a deadline of our own (spec proxy §1.8).
+  // Until someone asks for the end; then what is in progress is finished, without a deadline unless one is set (spec proxy §1.8).
   await stop.requested;
   clearInterval(looking);
-  app.info("shutting down", { connections: drains.inbound.size + drains.outbound.size });
-  inboundDoor.stop();
+  app.info("shutting down", { connections: plane.connections });
+  const { graceMs } = config.shutdown;
+  const grace =
+    graceMs === null
+      ? undefined
+      : setTimeout(() => {
+          app.warn("the time to shut down is over; cutting what is left", { connections: plane.connections });
+          plane.cut();
+        }, graceMs);
   adminDoor.stop();
   tapDoor?.stop();
-  await drains.inbound.drain();
+  await plane.drainInbound();
   // The application may have had to ask others for the answers it still owed: its way out stays open until here.
-  outboundDoor.stop();
-  await drains.outbound.drain();
-  // Those who looked saw the last requests too; what is said last leaves at the end of this turn.
+  await plane.drainOutbound();
+  clearTimeout(grace);
+  // Those who looked saw the last requests too.
   tap?.close();
-  exporter?.close();
-  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  await plane.close();
   certifier?.stop();
-  control.stop();
   return 0;
 }
 
-/** Null without a collector. */
-function createExporter(config: Config, control: Control, random: () => number, log: Log): SpanExporter | null {
-  const { collector } = control;
-  if (config.trace === null || collector === null) return null;
-  const logger = log.logger("linkerd::opencensus");
-  const { attributesPath } = config.trace;
-  let attributes: Record<string, string> = {};
-  try {
-    if (attributesPath !== null) attributes = parseAttributes(readFileSync(attributesPath, "utf8"));
-  } catch (error) {
-    logger.warn("trace attributes cannot be read", { path: attributesPath, error: (error as Error).message });
+/** What the log says of the addresses (spec proxy §1.5). */
+function announce(config: Config, say: (line: string) => void): void {
+  say(`Admin interface on ${formatSocketAddr(config.admin)}`);
+  say(`Inbound interface on ${formatSocketAddr(config.inbound.listen)}`);
+  say(`Outbound interface on ${formatSocketAddr(config.outbound.listen)}`);
+  say(config.tap === null ? "Tap DISABLED" : `Tap interface on ${formatSocketAddr(config.tap.listen)}`);
+  if (config.identity !== null) {
+    say(`Local identity is ${config.identity.localName}`);
+    say(`Identity verified via ${verified(config.identity.service)}`);
   }
-  return new SpanExporter({
-    acquire: (use) => collector.acquire(use),
-    node: describeNode({ hostname: config.hostname, pid: process.pid, startMs: performance.timeOrigin, attributes }),
-    backoff: config.outbound.backoff,
-    random,
-    schedule(run, ms) {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
-    onProblem: (message) => logger.debug("span export ended", { error: message }),
-  });
+  say(`Destinations resolved via ${verified(config.destination.service)}`);
 }
 
-function createTracer(sink: ConstructorParameters<typeof Tracer>[0]["sink"]): Tracer {
-  return new Tracer({
-    sink,
-    wallMs: () => performance.timeOrigin + performance.now(),
-    random: (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
-  });
-}
+const verified = ({ addr, name }: ControlService): string => `${addr.host}:${addr.port}${name === null ? "" : ` (${name})`}`;
 
 function createCertifier(
   config: NonNullable<Config["identity"]>,
@@ -269,12 +163,6 @@ function createCertifier(
       }),
     log: log.logger("linkerd::identity"),
   });
-}
-
-/** The kernel's word on where a connection was bound for. */
-function originalDestination(): (connection: Connection) => SocketAddr | null {
-  const read = openOriginalDst();
-  return ({ socket }) => read((socket as unknown as { fd: number }).fd, socket.remoteFamily === "IPv6" ? "IPv6" : "IPv4");
 }
 
 /** SIGTERM, SIGINT, or the admin port's word. */

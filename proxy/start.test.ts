@@ -48,7 +48,7 @@ function environment(dir: string, overrides: Record<string, string> = {}): Recor
 async function run(env: Record<string, string>): Promise<{ status: number; stdout: string; stderr: string }> {
   const child = Bun.spawn({ cmd: [binary, "proxy"], env, stdout: "pipe", stderr: "pipe" });
   cleanup.push(() => child.kill("SIGKILL"));
-  const [stdout, stderr, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const [stdout, stderr, status] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   return { status, stdout, stderr };
 }
 

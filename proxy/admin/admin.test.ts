@@ -14,7 +14,7 @@ function world({ filter = "warn,linkerd=info", ready = true } = {}) {
   registry.group(family);
   const log = new Log({ filter, format: "plain", write() {}, uptimeMs: () => 0 });
   const calls: string[] = [];
-  const handler = createAdminHandler({ registry, log, ready: () => ready, shutdown: () => calls.push("shutdown") });
+  const handler = createAdminHandler({ page: () => registry.print(0), log, ready: () => ready, shutdown: () => calls.push("shutdown") });
   const ask = (
     method: string,
     path: string,

@@ -1,18 +1,22 @@
 // The admin port's answers (spec proxy §1.7). What changes the process is for this machine alone.
 import { isLoopback } from "#addr";
 import type { Log } from "#log";
-import type { Registry } from "#metrics";
 import type { AdminHandler, AdminResponse } from "../contracts.ts";
 
 export { registerProcessMetrics, type ShownIdentity } from "./process.ts";
 
 export type AdminHandlerOptions = {
-  readonly registry: Registry;
+  /** The page of metrics. */
+  readonly page: () => string | Promise<string>;
   readonly log: Log;
+  /** Called with each filter that is set. */
+  readonly onFilter?: (filter: string) => void;
+  /** Resolves as soon as all threads answer; default: who answers lives. */
+  readonly live?: () => Promise<unknown>;
   /** True once the first certificate is installed; stays so. */
   readonly ready: () => boolean;
-  /** Begins the drain. */
-  readonly shutdown: () => void;
+  /** Begins the drain; null: not from here. */
+  readonly shutdown: (() => void) | null;
 };
 
 type Request = Parameters<AdminHandler["handle"]>[0];
@@ -24,13 +28,13 @@ export function createAdminHandler(options: AdminHandlerOptions): AdminHandler {
     handle(request) {
       switch (request.path) {
         case "/metrics":
-          return metrics(request, options.registry);
+          return metrics(request, options.page());
         case "/ready":
           return options.ready() ? text(200, "ready\n") : text(503, "not ready\n");
         case "/live":
-          return text(200, "live\n");
+          return options.live === undefined ? LIVE : options.live().then(() => LIVE);
         case "/proxy-log-level":
-          return local(request) ?? logLevel(request, options.log);
+          return local(request) ?? logLevel(request, options);
         case "/shutdown":
           // The method first: `GET` is wrong from anywhere.
           return request.method === "POST" ? (local(request) ?? shutdown(options.shutdown)) : notAllowed();
@@ -41,8 +45,11 @@ export function createAdminHandler(options: AdminHandlerOptions): AdminHandler {
   };
 }
 
-function metrics(request: Request, registry: Registry): AdminResponse {
-  const page = registry.print(performance.now());
+function metrics(request: Request, page: string | Promise<string>): AdminResponse | Promise<AdminResponse> {
+  return typeof page === "string" ? exposition(request, page) : page.then((text) => exposition(request, text));
+}
+
+function exposition(request: Request, page: string): AdminResponse {
   const headers: [string, string][] = [["content-type", TEXT]];
   if (!request.headers.all("accept-encoding").some((value) => value.includes("gzip"))) return { status: 200, headers, body: page };
   return { status: 200, headers: [...headers, ["content-encoding", "gzip"]], body: Bun.gzipSync(Buffer.from(page)) };
@@ -58,19 +65,21 @@ function local(request: Request): AdminResponse | null {
   return null;
 }
 
-function logLevel(request: Request, log: Log): AdminResponse {
+function logLevel(request: Request, { log, onFilter }: AdminHandlerOptions): AdminResponse {
   if (log.disabled) return { status: 404, headers: [], body: "" };
   if (request.method === "GET") return text(200, log.filter);
   if (request.method !== "PUT") return notAllowed("GET", "PUT");
   try {
     log.setFilter(new TextDecoder("utf-8", { fatal: true }).decode(request.body).trim());
+    onFilter?.(log.filter);
   } catch (error) {
     return text(400, error instanceof RangeError ? error.message : "the filter is not UTF-8");
   }
   return { status: 204, headers: [], body: "" };
 }
 
-function shutdown(now: () => void): AdminResponse {
+function shutdown(now: (() => void) | null): AdminResponse {
+  if (now === null) return text(404, "shutdown endpoint is not enabled\n");
   now();
   return text(200, "shutdown\n");
 }
@@ -78,6 +87,8 @@ function shutdown(now: () => void): AdminResponse {
 function text(status: number, body: string): AdminResponse {
   return { status, headers: [["content-type", TEXT]], body };
 }
+
+const LIVE = text(200, "live\n");
 
 function notAllowed(...methods: string[]): AdminResponse {
   return { status: 405, headers: methods.map((method) => ["allow", method] as const), body: "" };

@@ -12,6 +12,8 @@ const DROPS_TOLD_MS = 1000;
 export type ListenerOptions = {
   readonly ip: string;
   readonly port: number;
+  /** Other sockets of this process listen on the same port (SO_REUSEPORT); the kernel spreads connections over them. Default: none. */
+  readonly shared?: boolean;
   readonly flushQueue: FlushQueue;
   /** TCP keepalive idle time, ms; null = the kernel's. Keepalive is always on. */
   readonly keepaliveMs: number | null;
@@ -52,6 +54,7 @@ export class Listener {
         hostname: options.ip,
         port: options.port,
         allowHalfOpen: true,
+        ...(options.shared ? { reusePort: true } : {}),
         socket: { ...socketEvents, open: accept },
       });
     } catch (error) {
