@@ -13,6 +13,8 @@ export class PodSocket {
   /** The peer has ended its half, or the connection is over. */
   ended = false;
   closedBy: string | null = null;
+  /** Called when the peer has ended its half. */
+  onEnd: (() => void) | null = null;
   /** Called with every chunk. */
   onData: ((chunk: Uint8Array) => void) | null = null;
   readonly closed: Promise<void>;
@@ -123,6 +125,7 @@ export class PodSocket {
   end(): void {
     this.ended = true;
     this.#wake();
+    this.onEnd?.();
   }
 
   over(error?: Error): void {
@@ -200,7 +203,7 @@ export type PodServer = {
   stop(): void;
 };
 
-/** Listens in a pod, on all addresses. */
+/** Listens in a pod, on all addresses. A connection whose peer has ended is closed, unless its `onEnd` is set to something else. */
 export function serveIn(pod: Pod, port: number, onConnection: (connection: PodSocket) => void): PodServer {
   const open = new Set<PodSocket>();
   let accepted = 0;
@@ -217,6 +220,7 @@ export function serveIn(pod: Pod, port: number, onConnection: (connection: PodSo
           connection.adopt(socket);
           accepted++;
           open.add(connection);
+          connection.onEnd = () => connection.close();
           void connection.closed.then(() => open.delete(connection));
           onConnection(connection);
         },
