@@ -15,13 +15,14 @@ export const QDTEXT = 64;
 /** token in lower case: field names as they are kept and sent. */
 export const NAME = 128;
 
-export const CLASS: Readonly<Uint8Array> = build();
-
 export const CR = 13;
 export const LF = 10;
 export const SP = 32;
 export const HTAB = 9;
 export const COLON = 58;
+
+// Behind all that it is built of: a bundler may turn constants into variables, which are undefined until their line.
+export const CLASS: Readonly<Uint8Array> = build();
 
 function build(): Uint8Array {
   const table = new Uint8Array(256);

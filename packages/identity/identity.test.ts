@@ -144,6 +144,11 @@ describe("requests", () => {
     for (const der of [new Uint8Array([1, 2, 3]), new Uint8Array(0), new Uint8Array(maxCsrBytes + 1)])
       expect((await refused(der)).code).toBe("InvalidArgument");
     expect((await refused(new Uint8Array(maxCsrBytes))).message).toContain("not a PKCS#10 request");
+    // The extensions end within one.
+    const der = await csr();
+    const at = Buffer.from(der).indexOf(Buffer.from("551d11", "hex"));
+    der[at - 3] = 0x7f;
+    expect((await refused(der)).code).toBe("InvalidArgument");
   });
 });
 

@@ -201,7 +201,11 @@ export function parseCsr(der: Uint8Array): x509.Pkcs10CertificateRequest {
   if (der.length === 0) throw new CertifyError("InvalidArgument", "missing certificate_signing_request");
   if (der.length > maxCsrBytes) throw new CertifyError("InvalidArgument", `certificate_signing_request: longer than ${maxCsrBytes} bytes`);
   try {
-    return new x509.Pkcs10CertificateRequest(Uint8Array.from(der));
+    const csr = new x509.Pkcs10CertificateRequest(Uint8Array.from(der));
+    // The library reads these when asked for them: what is wrong in them is told here, as what it is.
+    void csr.extensions;
+    void csr.publicKey.algorithm;
+    return csr;
   } catch (error) {
     throw new CertifyError("InvalidArgument", `certificate_signing_request: not a PKCS#10 request: ${(error as Error).message}`);
   }
