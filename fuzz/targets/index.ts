@@ -12,6 +12,8 @@ import http1Response from "./http1-response.ts";
 import http2Client from "./http2-client.ts";
 import http2Frames from "./http2-frames.ts";
 import http2Server from "./http2-server.ts";
+import identityChain from "./identity-chain.ts";
+import identityCsr from "./identity-csr.ts";
 import inboundRequests from "./inbound-requests.ts";
 import kubeconfig from "./kubeconfig.ts";
 import labelSelector from "./label-selector.ts";
@@ -40,6 +42,8 @@ export const targets: readonly Target[] = [
   http2Client,
   http2Frames,
   http2Server,
+  identityChain,
+  identityCsr,
   inboundRequests,
   kubeconfig,
   labelSelector,
