@@ -3,6 +3,7 @@ import { pickP2c } from "#balance";
 import type { Runtime } from "../runtime.ts";
 import type { StackScope } from "../telemetry.ts";
 import type { EndpointView, HttpEndpoint } from "./endpoint.ts";
+import type { ProxyError } from "./errors.ts";
 import type { Dispatcher, Exchange } from "./exchange.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
@@ -90,6 +91,11 @@ export class HttpBalancer implements Dispatcher {
     }
     side.queue.ready();
     view.endpoint.send(exchange);
+  }
+
+  /** Ends the waiting of everyone: there will be no endpoint. */
+  fail(error: ProxyError): void {
+    for (const { queue } of [this.#http1, this.#http2]) queue.fail((exchange) => exchange.fail(error));
   }
 
   hasOther(endpoint: object): boolean {

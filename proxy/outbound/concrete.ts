@@ -65,6 +65,7 @@ export class ConcreteHttp implements ResolutionListener {
 
   failed(): void {
     this.#failed = true;
+    this.balancer.fail(UNEXPECTED);
   }
 
   close(): void {

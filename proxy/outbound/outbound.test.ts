@@ -215,6 +215,8 @@ test("a resolution that failed: 500", async () => {
   client.write(GET);
   while (proxy.discovery.resolving.length === 0) await new Promise((resolve) => setImmediate(resolve));
   proxy.discovery.send(`${NAME}:80`, { kind: "failed", message: "no such name" });
+  // Also who has waited for it.
+  expect(await client.closed).toStartWith("HTTP/1.1 500 ");
   const again = await dialRaw(proxy.outboundListener.port);
   again.write(GET);
   expect(await again.closed).toStartWith("HTTP/1.1 500 ");
