@@ -24,14 +24,14 @@ export const QUICK: Plan = {
   repeats: 2,
   saturationSeconds: 2,
   rateSeconds: 2,
-  bodySeconds: 2,
+  bodySeconds: 1,
   latencySeconds: 2,
   otherSeconds: 1,
   connectionSeconds: 1,
   idleConnections: 400,
   memoryRepeats: 1,
   burstRepeats: 1,
-  burstSeconds: 3,
+  burstSeconds: 2,
   afterBurstSeconds: 15,
 };
 

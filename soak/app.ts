@@ -14,7 +14,7 @@ import { PORTS } from "./state.ts";
 /** It goes on as before for so long: news of its removal is on its way to proxies, on a machine that may be busy. */
 const LISTEN_AFTER_LEAVE_MS = 6000;
 /** Then it takes no connections, and what it has ends by itself; what has not by now is cut. */
-const FINISH_MS = 30_000;
+const FINISH_MS = 70_000;
 const LOOK_MS = 100;
 
 type Instance = { stop(): Promise<void> };

@@ -28,9 +28,9 @@ export type LoadReport = {
 export type Reason = { readonly kind: Kind; readonly message: string; count: number; readonly first: string; last: string };
 
 const MAX_REASONS = 50;
-const MAX_IN_FLIGHT = 1000;
+const MAX_IN_FLIGHT = 4000;
 /** Longer than anything lasts that goes well. */
-const TIMEOUT_MS = 25_000;
+const TIMEOUT_MS = 60_000;
 const TICK_MS = 5;
 const MEBIBYTE = 1024 * 1024;
 const SMALL_BYTES = 16 * 1024;
