@@ -64,6 +64,8 @@ export abstract class Connection implements Engine, FrameSink, SenderHost {
   readonly #connectionWindow: number;
   #receiveWindow: number;
   #unannounced = 0;
+  /** Of the window: lent beyond its size, because streams that nobody reads hold most of it. */
+  #lent = 0;
   #settingsReceived = false;
   #finished = false;
   #flushWanted = false;
@@ -239,6 +241,7 @@ export abstract class Connection implements Engine, FrameSink, SenderHost {
     if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0");
     this.#receiveWindow -= length;
     if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window");
+    if (this.#receiveWindow * 4 < this.#connectionWindow) this.#lend();
     const stream = this.streams.get(streamId);
     if (stream === undefined || (stream.flags & REMOTE_ENDED) !== 0) {
       this.#credit(length - content);
@@ -657,12 +660,35 @@ export abstract class Connection implements Engine, FrameSink, SenderHost {
    * window, and earlier when streams that nobody reads hold a part of it, so that those cannot stop the others.
    */
   #credit(bytes: number): void {
-    this.#unannounced += bytes;
+    this.#unannounced += this.#lent === 0 ? bytes : bytes - this.#takeBack(bytes);
     if (this.#unannounced < this.#receiveWindow || this.#unannounced === 0 || this.dead) return;
     writeWindowUpdate(this.out, 0, this.#unannounced);
     this.#receiveWindow += this.#unannounced;
     this.#unannounced = 0;
     this.wantFlush();
+  }
+
+  /** Three quarters of the window are with streams that may never be read: the others get as much again, up to a bound. */
+  #lend(): void {
+    if (this.dead || (this.#receiveWindow + this.#unannounced) * 4 >= this.#connectionWindow) return;
+    const bytes = Math.min(
+      this.#connectionWindow,
+      this.limits.lentWindowBytes - this.#lent,
+      MAX_WINDOW - this.#connectionWindow - this.#lent,
+    );
+    if (bytes <= 0) return;
+    writeWindowUpdate(this.out, 0, bytes);
+    this.#lent += bytes;
+    this.#receiveWindow += bytes;
+    this.wantFlush();
+  }
+
+  /** How much of what was consumed pays back what was lent: as much as leaves the peer half a window. */
+  #takeBack(bytes: number): number {
+    const spare = this.#receiveWindow + this.#unannounced + bytes - Math.ceil(this.#connectionWindow / 2);
+    const back = Math.max(0, Math.min(bytes, this.#lent, spare));
+    this.#lent -= back;
+    return back;
   }
 
   #creditStream(stream: Stream, bytes: number): void {

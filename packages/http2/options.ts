@@ -54,6 +54,11 @@ export type Http2Limits = {
   readonly headerBlockBytes: number;
   /** CONTINUATION frames of one header block (CVE-2024-27316 and its kin). */
   readonly continuations: number;
+  /**
+   * What the connection's window may grow by while streams that nobody reads hold most of it, bytes: without it sixteen of them
+   * (first windows of 65535 in one of 1048576) stop all the others. Bounds the memory of a connection together with its window.
+   */
+  readonly lentWindowBytes: number;
   /** Output that waits because the peer does not read it: reading is paused. Bytes. Client: of control frames alone. */
   readonly pauseOutputBytes: number;
   /** The same, when reading on has brought it here: the connection ends. Bytes. */
@@ -69,6 +74,7 @@ export const DEFAULT_LIMITS: Http2Limits = {
   settingsPerFrame: 32,
   headerBlockBytes: 128 * 1024,
   continuations: 64,
+  lentWindowBytes: 8 * 1024 * 1024,
   pauseOutputBytes: 256 * 1024,
   maxOutputBytes: 4 * 1024 * 1024,
 };

@@ -276,7 +276,7 @@ describe("flow control", () => {
   });
 
   test("the connection beyond its window is over", () => {
-    const world = World.begun({ initialConnectionWindow: 65_535 });
+    const world = World.begun({ initialConnectionWindow: 65_535, limits: { lentWindowBytes: 0 } });
     const chunk = new Uint8Array(13_107);
     expect(world.send(world.peer.post(1), world.peer.post(3), ...Array.from({ length: 5 }, () => data(1, chunk)))).toEqual([]);
     expect(world.send(data(3, "x"))).toEqual(["GOAWAY 3 FLOW_CONTROL_ERROR"]);
