@@ -17,7 +17,7 @@ import { createTelemetry, ResponseFamilies } from "./metrics/scopes.ts";
 import { createObservation } from "./observe.ts";
 import { Outbound } from "./outbound/index.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
-import type { TapRegistry } from "./tap/index.ts";
+import type { TapRegistry, Taps } from "./tap/index.ts";
 import type { DialContext } from "./tcp/dial.ts";
 import { TlsStore } from "./tls/index.ts";
 import { describeNode, parseAttributes, SpanExporter, Tracer } from "./tracing/index.ts";
@@ -40,9 +40,36 @@ export type DoorOptions = {
   readonly shared?: boolean;
 };
 
+export type Addresses = { readonly inbound: SocketAddr; readonly outbound: SocketAddr };
+
+/** Who serves what is redirected to the proxy: the process's one thread, or its workers. */
+export interface Traffic {
+  /** Observe calls go there. */
+  readonly taps: Taps;
+  /** Rejects when it can serve no more. */
+  readonly failed: Promise<never>;
+  /** Binds both sides; nothing is served yet. Throws when an address cannot be bound. */
+  bind(addresses: Addresses): unknown;
+  /** Serves: the way out first. */
+  open(): unknown;
+  /** The page of metrics. */
+  page(): string | Promise<string>;
+  /** Resolves as soon as every thread answers. */
+  live(): Promise<unknown>;
+  /** Of the log. */
+  setFilter(text: string): void;
+  /** Takes nothing new inbound; resolves when what was there is finished. */
+  drainInbound(): Promise<void>;
+  drainOutbound(): Promise<void>;
+  /** Ends at once what has not finished, and what comes before the drain is over. */
+  cut(): void;
+  /** What is said last leaves; then nothing more is asked of the control plane. */
+  close(): Promise<void>;
+}
+
 type Doors = { readonly inbound: Listener; readonly outbound: Listener };
 
-export class DataPlane {
+export class DataPlane implements Traffic {
   readonly runtime: Runtime;
   readonly engines: HttpEngines;
   readonly registry = new Registry();
@@ -52,6 +79,7 @@ export class DataPlane {
   readonly tls: TlsStore | null;
   readonly taps: TapRegistry;
   readonly exporter: SpanExporter | null;
+  readonly failed = new Promise<never>(() => {});
   readonly descriptors: DescriptorLimits = descriptorLimits(maxOpenFiles());
   readonly #options: DataPlaneOptions;
   readonly #drains = { inbound: new DrainRegistry(), outbound: new DrainRegistry() };
@@ -153,8 +181,8 @@ export class DataPlane {
     });
   }
 
-  /** Binds both sides; nothing is served yet. */
-  bind({ inbound, outbound }: { inbound: SocketAddr; outbound: SocketAddr }, shared = false): void {
+  /** `shared`: with other threads. Gives what is bound: port 0 has become one. */
+  bind({ inbound, outbound }: Addresses, shared = false): Addresses {
     const { config } = this.#options;
     const maxDescriptor = this.descriptors.accept;
     this.#doors = {
@@ -173,15 +201,26 @@ export class DataPlane {
         shared,
       }),
     };
+    const { inbound: into, outbound: out } = this.#doors;
+    return { inbound: { ...inbound, port: into.port }, outbound: { ...outbound, port: out.port } };
   }
 
-  /** Serves: the way out first. */
   open(): void {
     this.#doors?.outbound.open();
     this.#doors?.inbound.open();
   }
 
-  /** Takes nothing new inbound; resolves when what was there is finished. */
+  page(): string {
+    return this.registry.print(performance.now());
+  }
+
+  live(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The log is the process's. */
+  setFilter(): void {}
+
   drainInbound(): Promise<void> {
     this.#doors?.inbound.stop();
     return this.#drains.inbound.drain();
@@ -194,13 +233,11 @@ export class DataPlane {
     return drained;
   }
 
-  /** Ends at once what has not finished, and what comes before the drain is over. */
   cut(): void {
     this.#late = true;
     for (const drains of Object.values(this.#drains)) for (const member of drains.members()) member.cut();
   }
 
-  /** What is said last leaves; then nothing more is asked of the control plane. */
   async close(): Promise<void> {
     this.exporter?.close();
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));

@@ -1,13 +1,14 @@
 // The proxy's composition, read top to bottom: configuration, mechanisms, identity, control, the two sides, their doors, drain
 // (spec proxy §1). `main` resolves with the exit status: 64 for a configuration that cannot be used, 1 when something cannot be
-// bound, 0 after a drained shutdown.
+// bound or a thread is lost, 0 after a drained shutdown.
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { formatSocketAddr } from "#addr";
 import { LineOutput, Log } from "#log";
 import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
 import { BackgroundThreads, ownThreads } from "./background.ts";
 import { type Config, type ControlService, parseConfig } from "./config/index.ts";
-import { DataPlane } from "./data-plane.ts";
+import { DataPlane, type Traffic } from "./data-plane.ts";
 import { Certifier, type KeyMaterial, loadKeyMaterial } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
 import { LOOK_MS } from "./memory.ts";
@@ -16,7 +17,7 @@ import { TapServer } from "./tap/index.ts";
 type Env = Record<string, string | undefined>;
 
 const EXIT_CONFIG = 64;
-const EXIT_BIND = 1;
+const EXIT_FAILURE = 1;
 /** How often a proxy that waits for its first certificate says so, ms. */
 const WAITING_LOG_MS = 15_000;
 
@@ -36,29 +37,52 @@ export async function main(_args: string[], env: Env): Promise<number> {
   try {
     return await run(config, log);
   } catch (error) {
-    log.logger("linkerd::app").error("cannot start", { error: error instanceof Error ? error.message : String(error) });
-    return EXIT_BIND;
+    log.logger("linkerd::app").error("the proxy cannot go on", { error: error instanceof Error ? error.message : String(error) });
+    return EXIT_FAILURE;
   }
 }
 
 async function run(config: Config, log: Log): Promise<number> {
-  const app = log.logger("linkerd::app");
   const stop = shutdownSignal();
-
   // Identity: the key stays, the certificate is renewed.
   const certifier: Certifier | null =
     config.identity === null ? null : createCertifier(config.identity, log, (request) => plane.control.certify(request));
-  const plane = new DataPlane({ config, log, identity: certifier });
+  const workers = Math.min(config.cores, availableParallelism());
+  const { processConfig, spawnWorker, WorkerPool } = workers > 1 ? await import("./workers/index.ts") : NO_WORKERS;
+  const plane = new DataPlane({ config: processConfig(config), log, identity: certifier });
+  const traffic: Traffic =
+    WorkerPool === null ? plane : await WorkerPool.start({ count: workers, spawn: spawnWorker, plane, identity: certifier });
+  return Promise.race([traffic.failed, serve({ config, log, stop, certifier, plane, traffic })]);
+}
+
+/** Without workers their code is not loaded. */
+const NO_WORKERS = { processConfig: (config: Config) => config, spawnWorker: null, WorkerPool: null };
+
+type Parts = {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stop: ReturnType<typeof shutdownSignal>;
+  /** Null: identity is disabled. */
+  readonly certifier: Certifier | null;
+  /** Of this thread. */
+  readonly plane: DataPlane;
+  readonly traffic: Traffic;
+};
+
+async function serve({ config, log, stop, certifier, plane, traffic }: Parts): Promise<number> {
+  const app = log.logger("linkerd::app");
 
   // What is asked of the proxy itself.
-  const { registry, tls } = plane;
-  registerProcessMetrics(registry, { identity: certifier, exports: plane.exporter?.counts ?? null });
+  const { tls } = plane;
+  registerProcessMetrics(plane.registry, { identity: certifier, exports: plane.exporter?.counts ?? null });
   let ready = certifier === null;
   const admin = new Admin({
     context: plane.inbound.context,
     handler: createAdminHandler({
-      page: () => registry.print(performance.now()),
+      page: () => traffic.page(),
       log,
+      onFilter: (text) => traffic.setFilter(text),
+      live: () => traffic.live(),
       ready: () => ready,
       shutdown: config.shutdown.endpoint ? stop.now : null,
     }),
@@ -67,21 +91,17 @@ async function run(config: Config, log: Log): Promise<number> {
   const tap =
     config.tap === null || tls === null
       ? null
-      : new TapServer({ runtime: plane.runtime, engines: plane.engines, tls, registry: plane.taps, permitted: config.tap.service });
+      : new TapServer({ runtime: plane.runtime, engines: plane.engines, tls, registry: traffic.taps, permitted: config.tap.service });
 
   // The doors: all bound before anything is served; those of the proxy itself open at once, the others with the first certificate.
-  const own = { keepaliveMs: config.inbound.acceptKeepaliveMs, maxDescriptor: plane.descriptors.dial };
+  const keepaliveMs = config.inbound.acceptKeepaliveMs;
+  const { accept, dial } = plane.descriptors;
   const tapDoor =
     config.tap === null || tap === null
       ? null
-      : plane.door({
-          ...own,
-          at: config.tap.listen,
-          onAccept: (connection) => tap.accept(connection),
-          maxDescriptor: plane.descriptors.accept,
-        });
-  const adminDoor = plane.door({ ...own, at: config.admin, onAccept: (connection) => admin.accept(connection) });
-  plane.bind({ inbound: config.inbound.listen, outbound: config.outbound.listen });
+      : plane.door({ at: config.tap.listen, keepaliveMs, onAccept: (connection) => tap.accept(connection), maxDescriptor: accept });
+  const adminDoor = plane.door({ at: config.admin, keepaliveMs, onAccept: (connection) => admin.accept(connection), maxDescriptor: dial });
+  await traffic.bind({ inbound: config.inbound.listen, outbound: config.outbound.listen });
   adminDoor.open();
   tapDoor?.open();
   announce(config, (line) => app.info(line));
@@ -91,8 +111,8 @@ async function run(config: Config, log: Log): Promise<number> {
   await Promise.race([certifier?.ready ?? Promise.resolve(), stop.requested]);
   clearInterval(waiting);
   if (!stop.asked()) {
+    await traffic.open();
     ready = true;
-    plane.open();
   }
 
   const memory = plane.memoryKeeper();
@@ -105,24 +125,22 @@ async function run(config: Config, log: Log): Promise<number> {
   // Until someone asks for the end; then what is in progress is finished, without a deadline unless one is set (spec proxy §1.8).
   await stop.requested;
   clearInterval(looking);
-  app.info("shutting down", { connections: plane.connections });
+  app.info("shutting down");
   const { graceMs } = config.shutdown;
-  const grace =
-    graceMs === null
-      ? undefined
-      : setTimeout(() => {
-          app.warn("the time to shut down is over; cutting what is left", { connections: plane.connections });
-          plane.cut();
-        }, graceMs);
+  const late = (): void => {
+    app.warn("the time to shut down is over; what is left is cut");
+    traffic.cut();
+  };
+  const grace = graceMs === null ? undefined : setTimeout(late, graceMs);
   adminDoor.stop();
   tapDoor?.stop();
-  await plane.drainInbound();
+  await traffic.drainInbound();
   // The application may have had to ask others for the answers it still owed: its way out stays open until here.
-  await plane.drainOutbound();
+  await traffic.drainOutbound();
   clearTimeout(grace);
   // Those who looked saw the last requests too.
   tap?.close();
-  await plane.close();
+  await traffic.close();
   certifier?.stop();
   return 0;
 }

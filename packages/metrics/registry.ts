@@ -27,11 +27,14 @@ export class Registry {
 
   /** The whole page. `nowMs` is any monotonic clock. */
   print(nowMs: number): string {
-    let page = "";
-    for (const group of this.#groups) {
-      if (typeof group === "function") page += group();
-      else if (group.some(({ size }) => size > 0)) for (const family of group) page += family.print(nowMs);
-    }
-    return page;
+    return this.parts(nowMs).join("");
+  }
+
+  /** The page by groups and texts, `` for what is left out: registries made alike have the same ones at the same places. */
+  parts(nowMs: number): string[] {
+    return this.#groups.map((group) => {
+      if (typeof group === "function") return group();
+      return group.some(({ size }) => size > 0) ? group.map((family) => family.print(nowMs)).join("") : "";
+    });
   }
 }

@@ -19,12 +19,17 @@ export function registerProcessMetrics(
   { identity, exports = null }: { identity: ShownIdentity | null; exports?: ShownExports | null },
 ): void {
   if (identity !== null) registry.fill("identity", () => identityMetrics(identity));
-  registry.fill("opencensus", () => spanMetrics(exports ?? NO_EXPORTS));
+  registerSpanMetrics(registry, exports);
   registry.text(processMetrics);
   registry.text(
     () =>
       `${heading("proxy_build_info", "Proxy build info", "gauge")}proxy_build_info{git_branch="",git_sha="",git_version="${VERSION}",profile="release",rust_version="bun ${Bun.version}"} 1\n`,
   );
+}
+
+/** Of the span exporter of one thread; null: no collector. */
+export function registerSpanMetrics(registry: Registry, exports: ShownExports | null): void {
+  registry.fill("opencensus", () => spanMetrics(exports ?? NO_EXPORTS));
 }
 
 function heading(name: string, help: string, type: string): string {

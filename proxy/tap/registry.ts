@@ -9,6 +9,25 @@ import { HttpServerConnection } from "../http/server.ts";
 import { Subscription, type SubscriptionInit } from "./subscription.ts";
 import { contextOf, TapWatcher } from "./watcher.ts";
 
+/** What an Observe call asks for. `request`: the same as it came. */
+export type TapInit = Omit<SubscriptionInit, "base" | "onFull"> & { readonly base?: number; readonly request?: Uint8Array };
+
+/** One Observe call: its events, oldest first. */
+export interface TapCall {
+  /** Everything has been queued that ever will be. */
+  readonly done: boolean;
+  readonly queued: number;
+  next(): Uint8Array | null;
+  /** The client is gone. */
+  cancel(): void;
+}
+
+/** Where Observe calls go: the taps of this thread, or those of workers. */
+export interface Taps {
+  add(init: TapInit): TapCall;
+  remove(call: TapCall): void;
+}
+
 export type TapRegistryOptions = {
   /** Monotonic ms. */
   readonly now: () => number;
@@ -16,7 +35,7 @@ export type TapRegistryOptions = {
   readonly onActive: (active: boolean) => void;
 };
 
-export class TapRegistry {
+export class TapRegistry implements Taps {
   readonly #options: TapRegistryOptions;
   /** Those that want more requests. */
   readonly #wanting = new Set<Subscription>();
@@ -30,8 +49,8 @@ export class TapRegistry {
     return this.#wanting.size;
   }
 
-  add(init: Omit<SubscriptionInit, "base" | "onFull">): Subscription {
-    const subscription: Subscription = new Subscription({ ...init, base: this.#base, onFull: () => this.remove(subscription) });
+  add(init: TapInit): Subscription {
+    const subscription: Subscription = new Subscription({ base: this.#base, ...init, onFull: () => this.remove(subscription) });
     this.#base = (this.#base + 1) >>> 0;
     this.#wanting.add(subscription);
     if (this.#wanting.size === 1) this.#options.onActive(true);

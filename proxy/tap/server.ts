@@ -9,8 +9,7 @@ import type { Runtime } from "../runtime.ts";
 import type { ServerTls } from "../telemetry.ts";
 import type { TlsStore } from "../tls/index.ts";
 import type { Connection } from "../transport/index.ts";
-import type { TapRegistry } from "./registry.ts";
-import type { Subscription } from "./subscription.ts";
+import type { TapCall, Taps } from "./registry.ts";
 
 /** TLS detection on the tap port, ms. */
 const DETECT_TIMEOUT_MS = 1000;
@@ -25,7 +24,7 @@ export type TapServerOptions = {
   readonly runtime: Runtime;
   readonly engines: HttpEngines;
   readonly tls: TlsStore;
-  readonly registry: TapRegistry;
+  readonly registry: Taps;
   /** `LINKERD2_PROXY_TAP_SVC_NAME`: the identity that may tap. */
   readonly permitted: string;
 };
@@ -88,7 +87,7 @@ export class TapServer {
       call.end({ code: Code.RESOURCE_EXHAUSTED, message: `at most ${MAX_CALLS} taps at once` });
       return;
     }
-    const asked = read(bytes);
+    const asked = readObserveRequest(bytes);
     if (typeof asked === "string") {
       call.end({ code: Code.INVALID_ARGUMENT, message: asked });
       return;
@@ -98,15 +97,15 @@ export class TapServer {
   }
 }
 
-type Asked = { readonly limit: number; readonly match: Match; readonly headers: boolean };
+type Asked = { readonly limit: number; readonly match: Match; readonly headers: boolean; readonly request: Uint8Array };
 
-/** The request, or why it is none. */
-function read(bytes: Uint8Array): Asked | string {
+/** What is asked for, or why that is nothing. */
+export function readObserveRequest(bytes: Uint8Array): Asked | string {
   try {
     const { limit, match, extract } = decode(observeRequest, bytes);
     if (limit === 0) return "limit must be positive";
     const http = extract?.extract.case === "http" ? extract.extract.value : undefined;
-    return { limit, match: compileMatch(match), headers: http?.extract.case === "headers" };
+    return { limit, match: compileMatch(match), headers: http?.extract.case === "headers", request: bytes };
   } catch (error) {
     if (error instanceof InvalidMatch) return error.message;
     return `not an ObserveRequest: ${(error as Error).message}`;
@@ -122,12 +121,12 @@ function refusalOf(client: ServerTls, permitted: string): string | null {
 /** One Observe call: passes on what its subscription has queued as fast as the client reads. */
 class ObserveCall {
   readonly #call: ServerCall;
-  readonly #subscription: Subscription;
-  readonly #registry: TapRegistry;
+  readonly #subscription: TapCall;
+  readonly #registry: Taps;
   readonly #calls: Set<ObserveCall>;
   #passing = false;
 
-  constructor(call: ServerCall, asked: Asked, registry: TapRegistry, calls: Set<ObserveCall>) {
+  constructor(call: ServerCall, asked: Asked, registry: Taps, calls: Set<ObserveCall>) {
     this.#call = call;
     this.#registry = registry;
     this.#calls = calls;

@@ -9,6 +9,9 @@ export const MAX_QUEUED_BYTES = 1024 * 1024;
 export type SubscriptionInit = {
   /** Number of the call in this process. */
   readonly base: number;
+  /** Number of its first request, and the distance to the next; default 0 and 1. Threads that share a call have different ones. */
+  readonly first?: number;
+  readonly stride?: number;
   /** Requests to show, at least 1. */
   readonly limit: number;
   readonly match: Match;
@@ -35,6 +38,7 @@ export class Subscription {
   /** Requests whose response is not over. */
   #open = 0;
   #cancelled = false;
+  #filled = false;
   /** Events that found the queue full. */
   dropped = 0;
 
@@ -45,7 +49,7 @@ export class Subscription {
   }
 
   get full(): boolean {
-    return this.#matched >= this.#init.limit;
+    return this.#filled || this.#matched >= this.#init.limit;
   }
 
   /** Everything has been queued that ever will be. */
@@ -61,7 +65,8 @@ export class Subscription {
   take(request: TapRequest): number {
     if (this.#cancelled || this.full || !this.#init.match(request)) return -1;
     this.#open++;
-    const stream = this.#matched++;
+    const { first = 0, stride = 1 } = this.#init;
+    const stream = first + stride * this.#matched++;
     if (this.full) this.#init.onFull();
     return stream;
   }
@@ -90,6 +95,14 @@ export class Subscription {
   /** The response of a request that was taken is over. */
   release(): void {
     this.#open--;
+    if (this.done && !this.#cancelled) this.#init.onDone();
+  }
+
+  /** Others have shown enough: no more requests are taken. */
+  fill(): void {
+    if (this.full) return;
+    this.#filled = true;
+    this.#init.onFull();
     if (this.done && !this.#cancelled) this.#init.onDone();
   }
 
