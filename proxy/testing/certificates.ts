@@ -3,6 +3,7 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { Credentials } from "../contracts.ts";
 
+const HOUR_MS = 3_600_000;
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
 export type TestCa = {
@@ -10,8 +11,8 @@ export type TestCa = {
   /** For {@link createCa} in another process. */
   readonly saved: SavedCa;
   issue(name: string, sans?: readonly string[]): Promise<Credentials>;
-  /** A leaf (DER) for the key and name of a PKCS#10 request. */
-  sign(csr: Uint8Array): Promise<{ leaf: Uint8Array; validUntilMs: number }>;
+  /** A leaf (DER) for the key and name of a PKCS#10 request. Default life: an hour. */
+  sign(csr: Uint8Array, lifetimeMs?: number): Promise<{ leaf: Uint8Array; validUntilMs: number }>;
 };
 
 export type SavedCa = { readonly pem: string; readonly privateKey: JsonWebKey; readonly publicKey: JsonWebKey };
@@ -42,7 +43,9 @@ export async function createCa(name = "root.test", saved: SavedCa | null = null)
   return {
     pem: root.toString("pem"),
     saved: { pem: root.toString("pem"), privateKey, publicKey },
-    async sign(csr) {
+    async sign(csr, lifetimeMs = HOUR_MS) {
+      // X.509 tells whole seconds.
+      const until = new Date(Math.floor(Math.min(Date.now() + lifetimeMs, root.notAfter.getTime()) / 1000) * 1000);
       const request = new x509.Pkcs10CertificateRequest(csr as Uint8Array<ArrayBuffer>);
       const name = request.subjectName.getField("CN")[0] ?? "";
       const leaf = await x509.X509CertificateGenerator.create({
@@ -50,7 +53,7 @@ export async function createCa(name = "root.test", saved: SavedCa | null = null)
         subject: `CN=${name}`,
         issuer: root.subject,
         notBefore,
-        notAfter,
+        notAfter: until,
         signingAlgorithm: ALGORITHM,
         publicKey: await request.publicKey.export(),
         signingKey: keys.privateKey,
@@ -59,7 +62,7 @@ export async function createCa(name = "root.test", saved: SavedCa | null = null)
           new x509.SubjectAlternativeNameExtension([{ type: "dns" as const, value: name }]),
         ],
       });
-      return { leaf: new Uint8Array(leaf.rawData), validUntilMs: notAfter.getTime() };
+      return { leaf: new Uint8Array(leaf.rawData), validUntilMs: until.getTime() };
     },
     async issue(subject, sans = [subject]) {
       const leafKeys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);

@@ -14,6 +14,8 @@ import { createCa, type SavedCa } from "./certificates.ts";
 
 export type ControlPlaneFile = {
   readonly ca: SavedCa;
+  /** Life of certificates, ms; default: an hour. */
+  readonly lifetimeMs?: number;
   /** DestinationProfile by path; absent = InvalidArgument. */
   readonly profiles: Record<string, JsonValue>;
   /** Update by path; absent = InvalidArgument. */
@@ -81,7 +83,7 @@ const ca = await createCa("root", state.ca);
 const routes = (router: ConnectRouter): void => {
   router.service(Identity, {
     async certify(request) {
-      const { leaf, validUntilMs } = await ca.sign(request.certificateSigningRequest);
+      const { leaf, validUntilMs } = await ca.sign(request.certificateSigningRequest, state.lifetimeMs);
       return create(CertifyResponseSchema, {
         leafCertificate: leaf,
         intermediateCertificates: [],

@@ -136,6 +136,8 @@ export type MeshOptions = {
   readonly stdout?: (who: Who) => number | "unread" | undefined;
   /** Variables without the prefix. */
   readonly plainEnv?: Readonly<Record<string, string>>;
+  /** Life of the proxies' certificates, ms; default: an hour. */
+  readonly lifetimeMs?: number;
   /** The link between the pods, if it is to be made bad (impaired-link.ts). */
   readonly link?: (a: Pod, b: Pod) => void;
 };
@@ -226,6 +228,7 @@ export class ProcessMesh {
     });
     return {
       ca: this.ca.saved,
+      lifetimeMs: this.#options.lifetimeMs,
       profiles: Object.fromEntries(
         ports.map(({ port, opaque }) => [`${SERVICE_IP}:${port}`, { fullyQualifiedName: SERVICE_NAME, opaqueProtocol: opaque }]),
       ),
@@ -282,6 +285,17 @@ export class ProcessMesh {
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
     await gone;
+  }
+
+  /** Has the kernel count the connections a proxy begins to a port of its own pod. */
+  countConnections(who: Who, port: number): void {
+    const rule = ["-o", "lo", "-p", "tcp", "--dport", String(port), "--syn", "-m", "owner", "--uid-owner", String(PROXY_UID)];
+    this.pods[who].run("iptables", "-w", "5", "-A", "OUTPUT", ...rule, "-j", "ACCEPT");
+  }
+
+  connections(who: Who): number {
+    const argv = ["ip", "netns", "exec", this.pods[who].namespace, "iptables", "-w", "5", "-vxnL", "OUTPUT"];
+    return Number(/^\s*(\d+)\s.*flags/m.exec(Bun.spawnSync(argv).stdout.toString())?.[1] ?? Number.NaN);
   }
 
   environment(who: Who): Record<string, string> {
