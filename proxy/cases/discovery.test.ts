@@ -24,7 +24,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  if (canRunPods) scene.stop();
+  scene?.stop();
 });
 
 const target = (ip: string, port: number): string => `target_addr="${ip}:${port}",target_ip="${ip}",target_port="${port}"`;

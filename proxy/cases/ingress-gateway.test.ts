@@ -30,7 +30,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  if (canRunPods) scene.stop();
+  scene?.stop();
 });
 
 it("17.49 ingress mode: as it was asked without an override, balanced in the mesh with one, nothing but HTTP", async () => {

@@ -48,7 +48,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  if (canRunPods) scene.stop();
+  scene?.stop();
 });
 
 /** A second and what it takes to notice: it begins with the file and is awaited at its end. */
@@ -237,3 +237,13 @@ it("17.57 SIGTERM: what has begun is finished, what idles is closed, nothing new
 });
 
 it("17.55 series nobody holds are shown once more after their time and then no more", () => expired, 30_000);
+
+it("17.54 localhost may end the process", async () => {
+  await expired;
+  const { process: proxy } = forgetful;
+  const client = new Client(await forgetful.local(4191));
+  const answer = await client.ask("POST /shutdown");
+  expect([answer.status, answer.body]).toEqual([200, "shutdown\n"]);
+  expect(await proxy.exited).toBe(0);
+  client.raw.socket.destroy();
+}, 30_000);

@@ -4,10 +4,9 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
-import { builtBinary } from "../testing/built.ts";
 import { http2Request } from "../testing/http2.ts";
 import { until } from "../testing/processes.ts";
-import { type Raw, raw } from "../testing/wire.ts";
+import type { Raw } from "../testing/wire.ts";
 import { Client, response } from "./testing/http1.ts";
 import { allow, route, server } from "./testing/messages.ts";
 import { canRunPods, id, type Node, Scene } from "./testing/scene.ts";
@@ -69,7 +68,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  if (canRunPods) scene.stop();
+  scene?.stop();
 });
 
 it("16.1 fourteen token characters look like HTTP/1", async () => {
@@ -235,7 +234,7 @@ it("16.33 a default policy does not know localhost", async () => {
   await strict.serveApp(port, () => response(200));
   const rule = `-o lo -p tcp -d ${strict.ip} --dport ${port} -m owner ! --uid-owner 2102 -j REDIRECT --to-port 4143`;
   strict.pod.run("iptables", "-w", "5", "-t", "nat", "-I", "OUTPUT", ...rule.split(" "));
-  const client = new Client(raw(await scene.network.dial(strict.pod, { ip: strict.ip, port, from: "127.0.0.1" })));
+  const client = new Client(await scene.network.dialRaw(strict.pod, { ip: strict.ip, port, from: "127.0.0.1" }));
   expect((await client.ask("GET /")).status).toBe(403);
   expect((await (await strict.meshClient(port, "anybody")).ask("GET /")).status).toBe(200);
   client.raw.socket.destroy();
@@ -273,7 +272,7 @@ it("16.39 an empty list of addresses is a mistake", async () => {
     "-i",
     "LINKERD2_PROXY_INBOUND_IPS=",
     "LINKERD2_PROXY_IDENTITY_DISABLED=1",
-    builtBinary(),
+    scene.binary,
     "proxy",
   );
   expect([run.status, run.stdout]).toEqual([64, ""]);

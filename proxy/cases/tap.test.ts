@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   for (const client of clients) client.close();
-  if (canRunPods) scene.stop();
+  scene?.stop();
 });
 
 /** A client of the tap port by mesh TLS as an account, or in plain text. */

@@ -20,9 +20,8 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  if (!canRunPods) return;
-  collector.stop();
-  scene.stop();
+  collector?.stop();
+  scene?.stop();
 });
 
 async function traced(env: Record<string, string>): Promise<{ node: Node; head: string; fields: ReadonlyMap<string, string> }> {

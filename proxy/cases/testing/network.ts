@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { connect, type Server, type Socket } from "node:net";
 import { Pod } from "../../testing/namespaces.ts";
+import { type Raw, raw } from "../../testing/wire.ts";
 
 function ip(args: string): void {
   const { status, stderr } = spawnSync("ip", args.split(" "), { encoding: "utf8" });
@@ -64,6 +65,9 @@ class Doors {
 /** Addresses of the namespace outside: clients of several networks, servers, one of them among the services. */
 export const OUTSIDE_IPS = ["10.1.2.3", "10.2.2.3", "10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4", "10.96.9.1"] as const;
 
+/** `from`: the client's own address. */
+export type Address = { readonly ip: string; readonly port: number; readonly from?: string };
+
 export class Network {
   readonly outside: Pod;
   readonly #tag: string;
@@ -102,11 +106,28 @@ export class Network {
     return pod;
   }
 
-  /** Connects from within a pod; `from`: the client's own address. Rejects when the connection is refused. */
-  dial(pod: Pod, to: { readonly ip: string; readonly port: number; readonly from?: string }): Promise<Socket> {
-    const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  #connect(pod: Pod, to: Address): Socket {
     const at = to.from === undefined ? {} : { localAddress: to.from };
-    const socket = this.#doors.tick(pod.namespace, () => connect({ host: to.ip, port: to.port, allowHalfOpen: true, ...at }));
+    return this.#doors.tick(pod.namespace, () => connect({ host: to.ip, port: to.port, allowHalfOpen: true, ...at }));
+  }
+
+  /** Connects from within a pod. Rejects when the connection is refused; one that is reset at once is a connection that has closed. */
+  dialRaw(pod: Pod, to: Address): Promise<Raw> {
+    const { promise, resolve, reject } = Promise.withResolvers<Raw>();
+    const socket = this.#connect(pod, to);
+    const connection = raw(socket);
+    socket.once("error", (error: { code?: string }) => (error.code === "ECONNRESET" ? resolve(connection) : reject(error)));
+    socket.once("connect", () => {
+      socket.setNoDelay(true);
+      resolve(connection);
+    });
+    return promise;
+  }
+
+  /** The same without anybody who reads. */
+  dial(pod: Pod, to: Address): Promise<Socket> {
+    const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+    const socket = this.#connect(pod, to);
     socket.once("error", reject);
     socket.once("connect", () => {
       socket.off("error", reject);

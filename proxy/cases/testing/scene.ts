@@ -78,13 +78,16 @@ function joinSockets({ socket, text }: Raw, plain: Socket): void {
 export type Caller = { readonly name: string | null; readonly alpn: string | null; readonly tls: TLSSocket };
 
 export class Scene {
+  /** Of the product. */
+  readonly binary: string;
   readonly network: Network;
   readonly ca: TestCa;
   readonly directory: string;
   readonly #issued = new Map<string, Promise<Credentials>>();
   readonly #cleanups: (() => void)[] = [];
 
-  private constructor(init: { network: Network; ca: TestCa; directory: string }) {
+  private constructor(init: { binary: string; network: Network; ca: TestCa; directory: string }) {
+    this.binary = init.binary;
     this.network = init.network;
     this.ca = init.ca;
     this.directory = init.directory;
@@ -92,14 +95,14 @@ export class Scene {
 
   /** @param name unique among the tests of a run */
   static async start(name: string): Promise<Scene> {
-    // May take seconds: better here than in a case.
-    builtBinary();
+    // Once, as it may take seconds.
+    const binary = builtBinary();
     const ca = await createCa();
     const network = new Network(`${process.pid}-${name}`);
     const directory = mkdtempSync(join(tmpdir(), "fairlead-cases-"));
     Bun.spawnSync(["chmod", "755", directory]);
     writeFileSync(join(directory, "token"), "token");
-    return new Scene({ network, ca, directory });
+    return new Scene({ binary, network, ca, directory });
   }
 
   get outside(): Pod {
@@ -349,7 +352,7 @@ export class Node {
 
   start(env: NodeOptions["env"] = {}): ProxyProcess {
     const log = { text: "" };
-    const child = this.pod.start([builtBinary(), "proxy"], {
+    const child = this.pod.start([this.scene.binary, "proxy"], {
       env: this.#environment(env),
       uid: PROXY_UID,
       stdout: (text) => void (log.text += text),
@@ -407,8 +410,8 @@ export class Node {
   }
 
   /** A client outside, to a port of the pod. */
-  async dial(port: number, from?: string): Promise<Raw> {
-    return raw(await this.scene.network.dial(this.scene.outside, { ip: this.ip, port, ...(from === undefined ? {} : { from }) }));
+  dial(port: number, from?: string): Promise<Raw> {
+    return this.scene.network.dialRaw(this.scene.outside, { ip: this.ip, port, ...(from === undefined ? {} : { from }) });
   }
 
   /** The same, of the mesh: `as` = account of the client certificate, null = none. */
@@ -430,8 +433,8 @@ export class Node {
   }
 
   /** A client of the application in the pod, to an address outside it. */
-  async appDial(ip: string, port: number): Promise<Raw> {
-    return raw(await this.scene.network.dial(this.pod, { ip, port }));
+  appDial(ip: string, port: number): Promise<Raw> {
+    return this.scene.network.dialRaw(this.pod, { ip, port });
   }
 
   async client(port: number, from?: string): Promise<Client> {
