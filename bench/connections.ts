@@ -66,7 +66,7 @@ async function main(args: readonly string[]): Promise<void> {
     socket.on("data", (chunk) => {
       text += chunk.toString("latin1");
       const said = verdict(text, Number(bodyBytes));
-      if (said !== null) finish(said === "right" ? null : text.slice(0, 200));
+      if (said !== null) finish(said === "right" ? null : text.slice(0, 200).split("\r\n", 2).join(", "));
     });
     socket.on("error", (error) => finish(error.message));
     socket.on("close", () => finish(`closed after ${JSON.stringify(text.slice(0, 200))}`));

@@ -142,7 +142,8 @@ async function bench(): Promise<number> {
       console.log(table(rows, columns));
       for (const row of rows)
         for (const [name, { faults }] of Object.entries(row.detail))
-          if (faults.length > 0) console.log(`${row.id} ${row.what}, ${name}: ${faults.length} run(s) void: ${faults[0]}`);
+          if (faults.length > 0)
+            console.log(`${row.id} ${row.what}, ${name}: ${faults.length} fault(s) in runs that are void, the first: ${faults[0]}`);
       console.log(`${document.command}: ${document.seconds} s, load before ${busy.toFixed(2)}. Kept in ${file}.`);
     }
     return 0;
