@@ -39,7 +39,7 @@ export abstract class Conversation {
   abstract readonly peer: Peer;
   readonly choices: Choices;
   readonly host = new Host();
-  /** Bits: 1 tight budgets, 2 lazy reading, 4 small windows; the rest is the target's. */
+  /** Bits: 1 tight budgets, 2 lazy reading, 4 small windows, 32 smallest connection window, 64 frames in pieces; 8 and 16 are the target's. */
   readonly options: number;
   readonly lazy: boolean;
   readonly connectionWindow: number;
@@ -52,7 +52,7 @@ export abstract class Conversation {
     this.choices = choices;
     this.options = choices.byte();
     this.lazy = (this.options & 2) !== 0;
-    this.connectionWindow = (this.options & 4) !== 0 ? 1 : 1_048_576;
+    this.connectionWindow = (this.options & (4 | 32)) !== 0 ? 1 : 1_048_576;
     choices.byte();
   }
 
@@ -87,6 +87,8 @@ export abstract class Conversation {
   /** `settled`: every window is open and all output is read. */
   protected abstract checkMessages(settled: boolean): void;
   protected abstract checkReleased(): void;
+  /** Opens a stream on which this end may send content; null when there can be none. */
+  protected abstract openForData(): number | null;
 
   run(): void {
     for (let i = 0; i < MAX_STEPS && !this.choices.done; i++) {
@@ -156,6 +158,8 @@ export abstract class Conversation {
       }
       case 2: {
         const id = this.streamId();
+        // To a server this may be the head of a request.
+        if (peer.ofServer && id !== 0) peer.open(id);
         this.send(frame(FrameType.HEADERS, Flag.END_HEADERS | (choices.byte() & Flag.END_STREAM), id, peer.block(someFields(choices))));
         return;
       }
@@ -269,6 +273,24 @@ export abstract class Conversation {
       () => `a window of ${peer.granted} of ${window} although all is consumed`,
     );
     check(engine.output() === null, "output without an end");
+    if ((this.options & 32) !== 0) this.#probe(window);
+  }
+
+  /** Content that is consumed at once: when the engine tells of it, the window must be whole again (or more: it lends), or some was lost before. */
+  #probe(window: number): void {
+    const { peer } = this;
+    const id = this.openForData();
+    if (id === null) return;
+    for (let told = false; !told && this.#alive && peer.granted > 0; ) {
+      const n = Math.min(16_384, peer.granted);
+      const left = peer.granted - n;
+      this.send(peer.data(0, id, ALPHABET.slice(0, n)));
+      this.finishMessages();
+      this.read(true);
+      told = peer.granted > left;
+    }
+    if (this.#alive)
+      check(peer.granted === window, () => `${window - peer.granted} of ${window} bytes of the connection's window are lost`);
   }
 }
 

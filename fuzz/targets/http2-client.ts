@@ -146,6 +146,16 @@ class ClientConversation extends Conversation {
     for (const one of this.#asked) check(one.in.error !== null || one.in.ended || one.over, "a request neither answered nor failed");
   }
 
+  protected override openForData(): number | null {
+    if (!this.engine.ready) return null;
+    this.#request(1);
+    this.read(true);
+    const { stream } = this.#asked[this.#asked.length - 1] as Asked;
+    const { id } = stream as unknown as { id: number };
+    this.send(frame(FrameType.HEADERS, Flag.END_HEADERS, id, this.peer.block([":status", "200"])));
+    return id;
+  }
+
   #one(): Asked | null {
     const which = this.choices.byte();
     return this.#asked.length === 0 ? null : (this.#asked[this.#asked.length - 1 - (which % this.#asked.length)] as Asked);

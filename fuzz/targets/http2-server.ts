@@ -155,6 +155,12 @@ class ServerConversation extends Conversation {
     }
   }
 
+  protected override openForData(): number | null {
+    const id = this.#nextId;
+    this.#request(false);
+    return id;
+  }
+
   #exchange(): Exchange | null {
     const { exchanges } = this.#handler;
     const which = this.choices.byte();
