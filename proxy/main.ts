@@ -9,7 +9,7 @@ import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
 import { BackgroundThreads, ownThreads } from "./background.ts";
 import { type Config, type ControlService, parseConfig } from "./config/index.ts";
 import { DataPlane, type Traffic } from "./data-plane.ts";
-import { Certifier, type KeyMaterial, loadKeyMaterial } from "./identity/index.ts";
+import { Certifier, type KeyMaterial, loadKeyMaterial, sleepUnlessMoved } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
 import { LOOK_MS } from "./memory.ts";
 import { TapServer } from "./tap/index.ts";
@@ -171,14 +171,7 @@ function createCertifier(
     readToken: () => Bun.file(config.tokenFile).bytes(),
     certify,
     now: () => Date.now(),
-    sleep: (ms, signal) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener("abort", () => {
-          clearTimeout(timer);
-          resolve();
-        });
-      }),
+    sleep: (ms, signal) => sleepUnlessMoved({ wall: () => Date.now(), monotonic: () => performance.now() }, ms, signal),
     log: log.logger("linkerd::identity"),
   });
 }

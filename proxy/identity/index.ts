@@ -6,6 +6,7 @@ import type { Credentials, Identity, Unsubscribe } from "../contracts.ts";
 import { parseAnchors, verifyChain } from "./chain.ts";
 
 export { type KeyMaterial, loadKeyMaterial } from "./key.ts";
+export { sleepUnlessMoved } from "./sleep.ts";
 
 export type CertifierOptions = {
   readonly localName: string;
@@ -25,7 +26,7 @@ export type CertifierOptions = {
   readonly maxRefreshMs: number;
   /** Wall clock, ms. */
   readonly now: () => number;
-  /** Resolves after `ms`, or at once when `signal` is aborted. */
+  /** Resolves after `ms`, at once when `signal` is aborted, or soon after a jump of the wall clock: certificates may have ended. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly log: Logger;
 };
