@@ -63,7 +63,7 @@ export function keepCorpus(target: Target, inputs: readonly Uint8Array[]): numbe
 }
 
 /** Text of one target's corpus. */
-const MAX_CORPUS_BYTES = 8 * 1024;
+const MAX_CORPUS_BYTES = 7 * 1024;
 
 const digest = (input: Uint8Array): string => createHash("sha256").update(input).digest("hex");
 

@@ -64,10 +64,8 @@ export async function main(args: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
   const scratch = join(local, `run-${process.pid}`);
   try {
-    const bundles = await bundle(
-      chosen.map((target) => target.name),
-      join(scratch, "bundles"),
-    );
+    const files = new Map(chosen.map(({ name }) => [name, join(import.meta.dir, "targets", `${name}.ts`)]));
+    const bundles = await bundle(files, join(scratch, "bundles"));
     const addon = usableAddon(local);
     const placeOf = (target: Target): Workplace => {
       const place = {
@@ -76,6 +74,7 @@ export async function main(args: readonly string[]): Promise<number> {
         corpus: join(local, "corpus", target.name),
         kept: join(scratch, target.name, "kept"),
         scratch: join(scratch, target.name),
+        niceness: 19,
       };
       mkdirSync(place.corpus, { recursive: true });
       unpack(
@@ -117,7 +116,7 @@ async function fuzzAll(
     targets: rows,
   };
   // A part of the targets does not replace the whole.
-  const file = join("fuzz", "results", chosen.length === targets.length ? "latest.json" : "latest-part.json");
+  const file = chosen.length === targets.length ? join("fuzz", "results", "latest.json") : join(".local", "fuzz", "latest-part.json");
   await Bun.write(join(root, file), `${JSON.stringify(document, null, 2)}\n`);
   console.log(`written: ${file}`);
   const failed = rows.filter((row) => row.finding !== null || row.trouble !== null).length;

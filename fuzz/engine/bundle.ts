@@ -16,16 +16,16 @@ const withoutBun: Bun.BunPlugin = {
 };
 
 /**
- * Bundles targets (file names in `fuzz/targets` without extension) into `directory`; returns the path of each.
+ * Bundles targets, given as their files by name, into `directory`; returns the path of each.
  * @throws {Error} with the compiler's messages.
  */
-export async function bundle(names: readonly string[], directory: string): Promise<Map<string, string>> {
+export async function bundle(files: ReadonlyMap<string, string>, directory: string): Promise<Map<string, string>> {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   const bundles = new Map<string, string>();
-  for (const name of names) {
+  for (const [name, file] of files) {
     const entry = join(directory, `${name}.entry.ts`);
-    await Bun.write(entry, entryOf(join(import.meta.dir, "..", "targets", `${name}.ts`)));
+    await Bun.write(entry, entryOf(file));
     const path = join(directory, `${name}.mjs`);
     const built = await Bun.build({
       entrypoints: [entry],

@@ -32,6 +32,8 @@ export type Workplace = {
   readonly kept: string;
   /** For files of this run. */
   readonly scratch: string;
+  /** 0 to 19, the lowest priority. */
+  readonly niceness: number;
 };
 
 /** A single input that takes so long is a finding: typical ones take less than a millisecond. */
@@ -69,7 +71,7 @@ export async function run(target: Target, place: Workplace, seconds: number, sig
   const progress = [...stderr.matchAll(/^#(\d+)\s.*?cov: (\d+) .*?corp: (\d+)\//gm)].at(-1);
   const counters = /\((\d+) inline 8-bit counters\)/.exec(stderr)?.[1];
   const artifact = readdirSync(artifacts).at(0);
-  const found = artifact === undefined ? null : await minimised(place.bundle, join(artifacts, artifact), messageOf(stderr), signal);
+  const found = artifact === undefined ? null : await minimised(place, join(artifacts, artifact), messageOf(stderr), signal);
   return {
     seconds: Math.round((performance.now() - started) / 1000),
     executions: stat("number_of_executed_units") || Number(progress?.[1] ?? 0),
@@ -104,24 +106,27 @@ export async function merge(target: Target, place: Workplace, into: string, sign
 }
 
 async function libFuzzer(
-  { addon, bundle }: Workplace,
+  { addon, bundle, niceness }: Workplace,
   signal: AbortSignal,
   args: readonly string[],
 ): Promise<{ stderr: string; code: number }> {
-  const child = Bun.spawn(["nice", "-n", "19", "node", "--max-old-space-size=512", launcher, addon, bundle, String(TIMEOUT_MS), ...args], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-    signal,
-  });
+  const child = Bun.spawn(
+    ["nice", "-n", String(niceness), "node", "--max-old-space-size=512", launcher, addon, bundle, String(TIMEOUT_MS), ...args],
+    {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+      signal,
+    },
+  );
   const stderr = await new Response(child.stderr).text();
   return { stderr, code: await child.exited };
 }
 
-async function minimised(bundle: string, path: string, message: string, signal: AbortSignal): Promise<Found> {
+async function minimised({ bundle, niceness }: Workplace, path: string, message: string, signal: AbortSignal): Promise<Found> {
   const output = `${path}.minimised`;
   const child = Bun.spawn(
-    ["nice", "-n", "19", "node", join(import.meta.dir, "minimise.mjs"), bundle, path, output, String(MINIMISE_SECONDS)],
+    ["nice", "-n", String(niceness), "node", join(import.meta.dir, "minimise.mjs"), bundle, path, output, String(MINIMISE_SECONDS)],
     {
       stdin: "ignore",
       stdout: "pipe",
