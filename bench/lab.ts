@@ -30,6 +30,8 @@ export class Lab {
   readonly #processes = new Map<Subprocess, string>();
   readonly #prefix: string;
   #pairs = 0;
+  /** Told to end: what is there goes first. */
+  readonly #interrupted = (): void => void this.close().then(() => process.exit(130));
 
   /** `prefix` of namespaces; tells runs apart that go on at the same time. */
   constructor(options: { readonly cores: number; readonly prefix?: string }) {
@@ -38,6 +40,7 @@ export class Lab {
     run(["chmod", "755", this.directory]);
     this.proxyCore = options.cores - 1;
     this.otherCore = Math.max(0, options.cores - 2);
+    for (const signal of SIGNALS) process.once(signal, this.#interrupted);
   }
 
   /** A client pod and a server pod of a name that is unique in the run. */
@@ -146,10 +149,13 @@ export class Lab {
   }
 
   async close(): Promise<void> {
+    for (const signal of SIGNALS) process.off(signal, this.#interrupted);
     await this.remove([...this.#namespaces].map((namespace) => ({ namespace, ip: "" })));
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -101,11 +101,6 @@ async function bench(): Promise<number> {
   if (systems.includes(envoy)) installEnvoy(say);
 
   const lab = new Lab({ cores: availableParallelism() });
-  const stop = (): void => {
-    void lab.close().then(() => process.exit(130));
-  };
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
   const started = new Date();
   const busy = loadavg()[0] ?? 0;
   try {

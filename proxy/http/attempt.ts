@@ -143,6 +143,8 @@ export class Attempt implements ResponseIncoming {
     if (this.#over) return;
     this.#over = true;
     this.#unload();
+    // A refusal is fast: as a latency it would draw all requests to the endpoint that has just died.
+    this.endpoint.load.observe(FAILED_DIAL_MS, this.endpoint.now());
     this.#synthesize(error.status);
     if (!this.exchange.redispatch(this)) this.exchange.failAtEndpoint(error, false);
   }
@@ -209,6 +211,9 @@ export class Attempt implements ResponseIncoming {
     this.endpoint.load.pending--;
   }
 }
+
+/** What a failed dial counts as, ms: about the slowest answer of an endpoint that one would still ask; forgotten as that is. */
+export const FAILED_DIAL_MS = 1000;
 
 const NAMES: readonly string[] = Object.keys(ErrorCode);
 
