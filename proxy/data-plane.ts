@@ -42,6 +42,9 @@ export type DoorOptions = {
 
 export type Addresses = { readonly inbound: SocketAddr; readonly outbound: SocketAddr };
 
+/** Turns of the event loop before a listener closes, ms. */
+const BACKLOG_MS = 5;
+
 /** Who serves what is redirected to the proxy: the process's one thread, or its workers. */
 export interface Traffic {
   /** Observe calls go there. */
@@ -221,16 +224,18 @@ export class DataPlane implements Traffic {
   /** The log is the process's. */
   setFilter(): void {}
 
-  drainInbound(): Promise<void> {
+  async drainInbound(): Promise<void> {
+    await backlogAccepted();
     this.#doors?.inbound.stop();
-    return this.#drains.inbound.drain();
+    await this.#drains.inbound.drain();
   }
 
-  drainOutbound(): Promise<void> {
+  async drainOutbound(): Promise<void> {
+    await backlogAccepted();
     this.#doors?.outbound.stop();
     const drained = this.#drains.outbound.drain();
     if (this.#late) this.cut();
-    return drained;
+    await drained;
   }
 
   cut(): void {
@@ -252,6 +257,11 @@ export class DataPlane implements Traffic {
       collect: () => Bun.gc(true),
     });
   }
+}
+
+/** A listener that closes resets the connections that wait in the kernel: the turns until then take them in. */
+function backlogAccepted(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, BACKLOG_MS));
 }
 
 function faultLogger(log: Log): (error: unknown) => void {

@@ -1,10 +1,46 @@
-// Graceful shutdown (spec proxy §1.8): every server connection is told once, and the process waits for all of them.
+// Graceful shutdown (spec proxy §1.8): every server connection is told once, and the process waits for all of them, those included
+// that were accepted and have not said yet what they are.
+import { Timer, type TimerWheel } from "#stack";
+import type { Connection } from "./transport/index.ts";
 
 /** A connection the process waits for. `drain` asks it to finish; tunnels and opaque TCP have nothing to say. */
 export interface Drainable {
   drain(): void;
   /** Ends it at once. */
   cut(): void;
+}
+
+/**
+ * How long a drain waits for the first bytes of a connection that was accepted before it, ms. A client that has just connected is
+ * not yet idle, as one is whose last request is answered; one that connects ahead of time may never say anything.
+ */
+export const UNDECIDED_GRACE_MS = 1000;
+
+/** A connection between its acceptance and the time it has become a member as what it is. */
+class Undecided implements Drainable {
+  readonly #registry: DrainRegistry;
+  readonly #connection: Connection;
+  readonly #timer: Timer;
+
+  constructor(registry: DrainRegistry, connection: Connection, wheel: TimerWheel) {
+    this.#registry = registry;
+    this.#connection = connection;
+    this.#timer = new Timer(wheel, { onTimer: () => connection.abort() });
+    connection.onDecided = () => this.#decided();
+  }
+
+  drain(): void {
+    this.#timer.start(UNDECIDED_GRACE_MS);
+  }
+
+  cut(): void {
+    this.#connection.abort();
+  }
+
+  #decided(): void {
+    this.#timer.stop();
+    this.#registry.delete(this);
+  }
 }
 
 export class DrainRegistry {
@@ -27,6 +63,11 @@ export class DrainRegistry {
   add(member: Drainable): void {
     this.#members.add(member);
     if (this.#draining) member.drain();
+  }
+
+  /** A connection that was accepted: waited for until {@link Connection.decided} is called on it, or it has closed. */
+  accept(connection: Connection, wheel: TimerWheel): void {
+    this.add(new Undecided(this, connection, wheel));
   }
 
   delete(member: Drainable): void {

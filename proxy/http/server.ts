@@ -66,6 +66,7 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.#watchHead();
     // Not before: a drain must find the request that came with the first bytes.
     if (!this.connection.closeReported) this.#drains.add(this);
+    this.connection.decided();
   }
 
   override onData(chunk: Uint8Array): void {

@@ -51,6 +51,7 @@ export class Inbound {
       connection.abort();
       return;
     }
+    this.context.drains.accept(connection, this.context.runtime.wheel);
     if (dst.port === settings.port) {
       this.#direct.accept(connection, dst);
       return;

@@ -86,6 +86,7 @@ export class Outbound {
       connection.abort();
       return;
     }
+    this.context.drains.accept(connection, this.context.runtime.wheel);
     connection.counters = this.context.telemetry.accept(dst).open();
     const held = this.#targets.get(formatSocketAddr(dst));
     held.hold();

@@ -27,6 +27,7 @@ export class Tunnel implements ConnectionHandler {
     this.#options = options;
     const { client } = options;
     options.drains.add(this);
+    client.decided();
     client.pause();
     client.handler = this;
     if (client.closeReported) {

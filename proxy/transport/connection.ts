@@ -57,6 +57,8 @@ export class Connection implements Flushable {
   closed = false;
   /** `onClose` has been called; it comes at the end of the turn's microtask when a call of ours closed the socket. */
   closeReported = false;
+  /** Called once: it is known what the connection carries, or it has closed before. */
+  onDecided: (() => void) | null = null;
   socket: Socket<Connection>;
   readonly #flushQueue: FlushQueue;
   #pending: Uint8Array[] = [];
@@ -157,6 +159,13 @@ export class Connection implements Flushable {
     return this.#paused;
   }
 
+  /** Someone has taken the connection over for good. */
+  decided(): void {
+    const { onDecided } = this;
+    this.onDecided = null;
+    onDecided?.();
+  }
+
   // --- events of the socket ---
 
   /** A handler threw. */
@@ -250,6 +259,7 @@ export class Connection implements Flushable {
     this.counters?.closed(errno);
     this.closeReported = true;
     this.handler.onClose(errno);
+    this.decided();
   }
 
   #send(chunk: Uint8Array): number {
