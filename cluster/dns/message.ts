@@ -11,6 +11,11 @@ const maxUdpBytes = 1_232;
 /** Answers over TCP carry a 16-bit length. */
 export const maxTcpBytes = 65_535;
 
+/** A label of a query may hold any byte, a dot too; a name with an empty label would end there when it is written again. */
+function isWritable(name: string): boolean {
+  return name === "." || name === "" || name.split(".").every((label) => label !== "");
+}
+
 const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4 } as const;
 
 /**
@@ -39,7 +44,7 @@ export function respond(
     return failure("FORMERR");
   }
   const [question, ...others] = decoded.questions ?? [];
-  if (!question || others.length > 0) return failure("FORMERR");
+  if (!question || others.length > 0 || !isWritable(question.name)) return failure("FORMERR");
   const edns = decoded.additionals?.find((one) => one.type === "OPT") as { udpPayloadSize?: number } | undefined;
   const limit =
     transport === "tcp"
