@@ -108,10 +108,10 @@ export abstract class Conversation {
     check(peer.controlBytes <= 4 * this.sent.length + 2048, () => `${peer.controlBytes} bytes of control frames for ${this.sent.length}`);
   }
 
-  send(bytes: string): void {
+  send(bytes: string, whole = (this.options & 64) === 0): void {
     if (this.#ended) return;
     this.sent += bytes;
-    for (const piece of (this.options & 64) === 0 ? [bytesOf(bytes)] : cut(bytesOf(bytes), this.sent.length)) {
+    for (const piece of whole ? [bytesOf(bytes)] : cut(bytesOf(bytes), this.sent.length)) {
       this.engine.receive(piece);
       piece.fill(0xdb);
     }
@@ -284,7 +284,8 @@ export abstract class Conversation {
     for (let told = false; !told && this.#alive && peer.granted > 0; ) {
       const n = Math.min(16_384, peer.granted);
       const left = peer.granted - n;
-      this.send(peer.data(0, id, ALPHABET.slice(0, n)));
+      // In one piece: what is told within a frame is less than the whole.
+      this.send(peer.data(0, id, ALPHABET.slice(0, n)), true);
       this.finishMessages();
       this.read(true);
       told = peer.granted > left;
