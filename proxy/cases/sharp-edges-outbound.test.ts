@@ -272,7 +272,7 @@ it("16.25 and 16.26 a response without l5d-orig-proto is of the request's versio
   native.socket.destroy();
 });
 
-it("16.27 dead endpoints of HTTP/1 are picked, and what they did not take goes to another; those of HTTP/2 are not picked", async () => {
+it("16.27 dead endpoints of HTTP/1 can be picked, what they did not take goes to another; those of HTTP/2 are not picked", async () => {
   // The reference answers 502 where there is another as well; no request is lost here.
   const port = 8027;
   await plain(ONE, port);
@@ -285,12 +285,13 @@ it("16.27 dead endpoints of HTTP/1 are picked, and what they did not take goes t
   await node.control.settled();
   const client = await node.serviceClient(port);
   for (let n = 0; n < 50; n++) expect((await client.ask("GET /")).body).toBe(ONE);
-  // It has been tried and has failed meanwhile.
+  // A dial that failed counts as a slow answer: it is not tried again and again.
   const failures = async (): Promise<number> => {
     const lines = await node.series("response_total", `target_addr="${TWO}:${port}"`, 'status_code="502"');
     return Number(lines[0]?.replace(/^.* /, "") ?? 0);
   };
-  expect(await failures()).toBeGreaterThan(1);
+  expect(await failures()).toBeGreaterThanOrEqual(1);
+  expect(await failures()).toBeLessThanOrEqual(3);
   client.raw.socket.destroy();
 
   await meshed(ONE, 8127, answering(ONE));
