@@ -3,7 +3,7 @@
 import { missingTools } from "../cluster/network/tools.ts";
 
 /** Programs of tests beside those of the node. */
-const TEST_PROGRAMS: Readonly<Record<string, string>> = { curl: "curl", tar: "tar", git: "git" };
+const TEST_PROGRAMS: Readonly<Record<string, string>> = { curl: "curl", tar: "tar", git: "git", faketime: "faketime" };
 
 /** Packages whose programs are not on this machine; empty when all is well. */
 export function missingPackages({ forTests = false } = {}): string[] {

@@ -2,6 +2,7 @@
 // bit turned, nothing for a while. Between the two built proxies, where the bytes are TLS, and on either side of them.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ByteRelay, type Harm } from "../testing/byte-relay.ts";
+import { isLong } from "../testing/long.ts";
 import { canRunPods, ProcessMesh, SERVICE_IP, until } from "../testing/processes.ts";
 import { dialFrom, type PodServer, type PodSocket, requestFrom, serveIn } from "../testing/sockets.ts";
 
@@ -72,7 +73,7 @@ it("between the proxies: one byte at a time, both ways", async () => {
 }, 30_000);
 
 // A hello is a few hundred bytes; the handshake is over after about 2,000, and requests and answers follow.
-const OFFSETS = [1, 5, 200, 700, 1500, 2500, 4000];
+const OFFSETS = isLong ? [1, 5, 200, 700, 1500, 2500, 4000] : [5, 700, 2500];
 for (const direction of ["forth", "back"] as const)
   for (const kind of ["reset", "end"] as const)
     it(`between the proxies: ${kind} in the middle, ${direction}`, async () => {
@@ -86,7 +87,7 @@ for (const direction of ["forth", "back"] as const)
 for (const direction of ["forth", "back"] as const)
   it(`between the proxies: a bit turned, ${direction}`, async () => {
     // In the record header, in the hello, in the certificate, in what is encrypted.
-    for (const byte of [0, 3, 60, 900, 2600]) {
+    for (const byte of isLong ? [0, 3, 60, 900, 2600] : [0, 900, 2600]) {
       const words = await harmed({ kind: "flip", direction, bit: byte * 8 + 1 });
       expect(words).not.toContain("another body");
     }

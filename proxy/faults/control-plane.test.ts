@@ -29,7 +29,11 @@ describe("away", () => {
 
   beforeAll(async () => {
     if (!canRunPods) return;
-    mesh = await ProcessMesh.start({ tag: `${process.pid}c`, ports: { [PORT]: {}, [GRPC]: {}, [FORBIDDEN]: {}, [OTHER]: {} } });
+    mesh = await ProcessMesh.start({
+      tag: `${process.pid}c`,
+      ports: { [PORT]: {}, [GRPC]: {}, [FORBIDDEN]: {}, [OTHER]: {} },
+      env: () => ({ OUTBOUND_DISPATCH_TIMEOUT: "1s" }),
+    });
     for (const who of WHO) mesh.countConnections(who, CONTROL_PORT);
     await startLoadApp(mesh.pods.b, { delayMs: 2, http1Port: PORT, grpcPort: GRPC });
     servers.push(serveHttp1(mesh.pods.b, FORBIDDEN), serveHttp1(mesh.pods.b, OTHER));
@@ -56,7 +60,7 @@ describe("away", () => {
     const before = WHO.map((who) => mesh.connections(who));
     const begun = performance.now();
     // Longer than the longest back-off (500 ms), several times.
-    await until("they have tried for a while", () => performance.now() - begun > 2500);
+    await until("they have tried for a while", () => performance.now() - begun > 2000);
     expect(await status(FORBIDDEN)).toBe(403);
     expect(await status(PORT)).toBe(200);
     const seconds = (performance.now() - begun) / 1000;
@@ -108,7 +112,7 @@ describe("away", () => {
 describe("the identity service", () => {
   let mesh: ProcessMesh;
   let app: PodServer;
-  const LIFETIME_MS = 4000;
+  const LIFETIME_MS = 3000;
 
   beforeEach(async () => {
     if (!canRunPods) return;

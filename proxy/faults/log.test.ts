@@ -6,6 +6,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmdirSync, r
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serveHttp1 } from "../testing/apps.ts";
+import { runLong } from "../testing/long.ts";
 import { canRunPods, ProcessMesh, until } from "../testing/processes.ts";
 import { dialFrom, requestFrom } from "../testing/sockets.ts";
 
@@ -86,15 +87,19 @@ it("a log that nobody reads", async () => {
   expect(await mesh.b.stop()).toBe(0);
 }, 30_000);
 
-it("a log whose reader has left", async () => {
-  const { end, leave } = pipe();
-  const mesh = await start(end);
-  leave();
-  await warn(mesh, LINES);
-  await serves(mesh);
-  await rests(mesh);
-  expect(await mesh.b.stop()).toBe(0);
-}, 30_000);
+runLong(
+  "a log whose reader has left",
+  async () => {
+    const { end, leave } = pipe();
+    const mesh = await start(end);
+    leave();
+    await warn(mesh, LINES);
+    await serves(mesh);
+    await rests(mesh);
+    expect(await mesh.b.stop()).toBe(0);
+  },
+  30_000,
+);
 
 it("a log on a full disk; with room again it goes on, and says what was lost", async () => {
   const disk = mkdtempSync(join(tmpdir(), "fairlead-disk-"));

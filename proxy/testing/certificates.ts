@@ -4,6 +4,7 @@ import * as x509 from "@peculiar/x509";
 import type { Credentials } from "../contracts.ts";
 
 const HOUR_MS = 3_600_000;
+const ROOT_MS = 10 * 24 * HOUR_MS;
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
 export type TestCa = {
@@ -24,15 +25,16 @@ export async function createCa(name = "root.test", saved: SavedCa | null = null)
       ? await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
       : { privateKey: await load(saved.privateKey, "sign"), publicKey: await load(saved.publicKey, "verify") };
   const notBefore = new Date(Date.now() - 60_000);
-  const notAfter = new Date(Date.now() + 3_600_000);
+  const notAfter = new Date(Date.now() + HOUR_MS);
   const root =
     saved !== null
       ? new x509.X509Certificate(saved.pem)
       : await x509.X509CertificateGenerator.createSelfSigned({
           serialNumber: "01",
           name: `CN=${name}`,
-          notBefore,
-          notAfter,
+          // Clocks are moved by more than a day in some tests.
+          notBefore: new Date(Date.now() - ROOT_MS),
+          notAfter: new Date(Date.now() + ROOT_MS),
           signingAlgorithm: ALGORITHM,
           keys,
           extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
@@ -52,7 +54,7 @@ export async function createCa(name = "root.test", saved: SavedCa | null = null)
         serialNumber: (++serial).toString(16).padStart(8, "0"),
         subject: `CN=${name}`,
         issuer: root.subject,
-        notBefore,
+        notBefore: new Date(Date.now() - 60_000),
         notAfter: until,
         signingAlgorithm: ALGORITHM,
         publicKey: await request.publicKey.export(),

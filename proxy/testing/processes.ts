@@ -25,6 +25,10 @@ export const CONTROL_PORT = 8086;
 export type Who = "a" | "b";
 export const identityOf = (who: string): string => `${who}.ns.serviceaccount.identity.linkerd.cluster.local`;
 
+type Doors = { readonly outbound: number; readonly inbound: number; readonly admin: number };
+/** Where the redirect rules of namespaces.ts lead. */
+const DOORS: Doors = { outbound: 4140, inbound: 4143, admin: 4191 };
+
 const ROOT = join(import.meta.dir, "../..");
 const LOOK_MS = 10;
 const CLOCK_TICKS_PER_SECOND = 100;
@@ -46,13 +50,14 @@ export class ProxyProcess {
   /** Exit status; null after a signal. */
   readonly exited: Promise<number | null>;
   readonly #log: { text: string };
-  readonly #admin: string;
+  readonly #admin: { readonly host: string; readonly port: number };
 
-  constructor(options: { pod: Pod; child: ChildProcess; log: { text: string }; admin: string }) {
+  /** @param options.admin host of its admin port */
+  constructor(options: { pod: Pod; child: ChildProcess; log: { text: string }; admin: string; adminPort?: number }) {
     this.pod = options.pod;
     this.child = options.child;
     this.#log = options.log;
-    this.#admin = options.admin;
+    this.#admin = { host: options.admin, port: options.adminPort ?? DOORS.admin };
     this.exited = new Promise((resolve) => options.child.once("exit", (code) => resolve(code)));
   }
 
@@ -95,7 +100,7 @@ export class ProxyProcess {
   }
 
   admin(path: string, options: { method?: string; headers?: Record<string, string>; timeoutMs?: number } = {}) {
-    return requestFrom(this.pod, { host: this.#admin, port: 4191, path, ...options });
+    return requestFrom(this.pod, { ...this.#admin, path, ...options });
   }
 
   async metrics(): Promise<Samples> {
@@ -134,8 +139,8 @@ export type MeshOptions = {
   readonly wrap?: (who: Who) => readonly string[];
   /** Standard output of a proxy, if not the log. */
   readonly stdout?: (who: Who) => number | "unread" | undefined;
-  /** Variables without the prefix. */
-  readonly plainEnv?: Readonly<Record<string, string>>;
+  /** Variables without the prefix, of the processes of a pod. */
+  readonly plainEnv?: (who: Who) => Readonly<Record<string, string>>;
   /** Life of the proxies' certificates, ms; default: an hour. */
   readonly lifetimeMs?: number;
   /** The link between the pods, if it is to be made bad (impaired-link.ts). */
@@ -154,6 +159,7 @@ export class ProcessMesh {
   readonly #removeOutsider: () => void;
   readonly #proxies = new Map<Who, ProxyProcess>();
   readonly #controlPlanes = new Map<Who, { child: ChildProcess; heard: { text: string } }>();
+  #generation = 0;
   #closed = false;
 
   private constructor(init: {
@@ -269,7 +275,13 @@ export class ProcessMesh {
   async startControlPlane(who: Who): Promise<void> {
     const heard = { text: "" };
     const child = this.pods[who].start(
-      [process.execPath, join(ROOT, "proxy/testing/control-plane.ts"), join(this.directory, `${who}.json`), String(CONTROL_PORT)],
+      [
+        ...this.#variables(who),
+        process.execPath,
+        join(ROOT, "proxy/testing/control-plane.ts"),
+        join(this.directory, `${who}.json`),
+        String(CONTROL_PORT),
+      ],
       { stdout: (text) => void (heard.text += text) },
     );
     this.#controlPlanes.set(who, { child, heard });
@@ -298,13 +310,16 @@ export class ProcessMesh {
     return Number(/^\s*(\d+)\s.*flags/m.exec(Bun.spawnSync(argv).stdout.toString())?.[1] ?? Number.NaN);
   }
 
+  /** Of the program itself, not of those that start it. */
+  #variables(who: Who): string[] {
+    const variables = Object.entries(this.#options.plainEnv?.(who) ?? {});
+    return variables.length === 0 ? [] : ["env", ...variables.map(([key, value]) => `${key}=${value}`)];
+  }
+
   environment(who: Who): Record<string, string> {
     const control = `localhost.:${CONTROL_PORT}`;
     const vars: Record<string, string | null> = {
       LOG: "warn,linkerd=info",
-      OUTBOUND_LISTEN_ADDR: "127.0.0.1:4140",
-      INBOUND_LISTEN_ADDR: "0.0.0.0:4143",
-      ADMIN_LISTEN_ADDR: "0.0.0.0:4191",
       DESTINATION_SVC_ADDR: control,
       DESTINATION_PROFILE_NETWORKS: "10.0.0.0/8",
       POLICY_SVC_ADDR: control,
@@ -319,20 +334,60 @@ export class ProcessMesh {
       ...this.#options.env?.(who),
     };
     const kept = Object.entries(vars).filter((entry): entry is [string, string] => entry[1] !== null);
-    return { ...Object.fromEntries(kept.map(([key, value]) => [`LINKERD2_PROXY_${key}`, value])), ...this.#options.plainEnv };
+    return Object.fromEntries(kept.map(([key, value]) => [`LINKERD2_PROXY_${key}`, value]));
   }
 
   startProxy(who: Who): ProxyProcess {
+    return this.#startProxy(who, DOORS);
+  }
+
+  #startProxy(who: Who, doors: Doors): ProxyProcess {
     const log = { text: "" };
     const pod = this.pods[who];
-    const child = pod.start([...(this.#options.wrap?.(who) ?? []), builtBinary(), "proxy"], {
-      env: this.environment(who),
+    const child = pod.start([...(this.#options.wrap?.(who) ?? []), ...this.#variables(who), builtBinary(), "proxy"], {
+      env: {
+        ...this.environment(who),
+        LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: `127.0.0.1:${doors.outbound}`,
+        LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `0.0.0.0:${doors.inbound}`,
+        LINKERD2_PROXY_ADMIN_LISTEN_ADDR: `0.0.0.0:${doors.admin}`,
+      },
       uid: PROXY_UID,
       stdout: this.#options.stdout?.(who) ?? ((text) => void (log.text += text)),
     });
-    const proxy = new ProxyProcess({ pod, child, log, admin: "127.0.0.1" });
+    const proxy = new ProxyProcess({ pod, child, log, admin: "127.0.0.1", adminPort: doors.admin });
     this.#proxies.set(who, proxy);
     return proxy;
+  }
+
+  /**
+   * Another proxy takes a pod over: when it is ready connections are redirected to it, then the old one is told to end.
+   * Resolves with the old one's exit status.
+   */
+  async replaceProxy(who: Who): Promise<number | null> {
+    const old = this.#proxies.get(who) as ProxyProcess;
+    const n = ++this.#generation;
+    const doors = { outbound: DOORS.outbound + 1000 * n, inbound: DOORS.inbound + 1000 * n, admin: DOORS.admin + 1000 * n };
+    await this.#startProxy(who, doors).ready();
+    const replace = (chain: string, rule: number, port: number) =>
+      this.pods[who].run(
+        "iptables",
+        "-w",
+        "5",
+        "-t",
+        "nat",
+        "-R",
+        chain,
+        String(rule),
+        "-p",
+        "tcp",
+        "-j",
+        "REDIRECT",
+        "--to-port",
+        String(port),
+      );
+    replace("OUTPUT", 3, doors.outbound);
+    replace("PREROUTING", 2, doors.inbound);
+    return old.stop();
   }
 
   close(): void {
