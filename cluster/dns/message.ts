@@ -11,9 +11,12 @@ const maxUdpBytes = 1_232;
 /** Answers over TCP carry a 16-bit length. */
 export const maxTcpBytes = 65_535;
 
-/** A label of a query may hold any byte, a dot too; a name with an empty label would end there when it is written again. */
+/**
+ * A label of a query may hold any byte. A dot within one makes empty labels, and the name would end there when it is written again;
+ * bytes that are no UTF-8 have become other, longer ones.
+ */
 function isWritable(name: string): boolean {
-  return name === "." || name === "" || name.split(".").every((label) => label !== "");
+  return !name.includes("\ufffd") && (name === "." || name === "" || name.split(".").every((label) => label !== ""));
 }
 
 const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4 } as const;
