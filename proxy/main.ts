@@ -7,7 +7,7 @@ import { formatSocketAddr } from "#addr";
 import { LineOutput, Log } from "#log";
 import { createAdminHandler, registerProcessMetrics } from "./admin/index.ts";
 import { BackgroundThreads, ownThreads } from "./background.ts";
-import { type Config, type ControlService, parseConfig } from "./config/index.ts";
+import { type Config, type ControlService, formatControlAddr, parseConfig } from "./config/index.ts";
 import { DataPlane, type Traffic } from "./data-plane.ts";
 import { Certifier, type KeyMaterial, loadKeyMaterial, sleepUnlessMoved } from "./identity/index.ts";
 import { Admin } from "./inbound/admin.ts";
@@ -158,7 +158,7 @@ function announce(config: Config, say: (line: string) => void): void {
   say(`Destinations resolved via ${verified(config.destination.service)}`);
 }
 
-const verified = ({ addr, name }: ControlService): string => `${addr.host}:${addr.port}${name === null ? "" : ` (${name})`}`;
+const verified = ({ addr, name }: ControlService): string => `${formatControlAddr(addr)}${name === null ? "" : ` (${name})`}`;
 
 function createCertifier(
   config: NonNullable<Config["identity"]>,

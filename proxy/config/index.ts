@@ -21,7 +21,7 @@ import {
   whole,
 } from "./values.ts";
 
-export { type ControlAddr, isLocalControl, matchesSuffix } from "./values.ts";
+export { type ControlAddr, formatControlAddr, isLocalControl, matchesSuffix } from "./values.ts";
 
 /** A control-plane service. `name`: identity to expect; null = plain text (a local address, or identity is disabled). */
 export type ControlService = { readonly addr: ControlAddr; readonly name: string | null };

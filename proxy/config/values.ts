@@ -31,6 +31,12 @@ export function controlAddr(text: string): ControlAddr {
   return { host, port };
 }
 
+/** `host:port` without the trailing dot, IPv6 in brackets. */
+export function formatControlAddr({ host, port }: ControlAddr): string {
+  const name = host.replace(/\.$/, "");
+  return name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
+}
+
 /** No TLS is spoken to these: the loopback networks, and the absolute name `localhost.` with its dot. */
 export function isLocalControl({ host }: ControlAddr): boolean {
   return host === "localhost." || (parseIp(host) !== null && isLoopback(host));

@@ -6,7 +6,7 @@ import type { Channel } from "#grpc";
 import type { Logger } from "#log";
 import { joinLabels } from "#metrics";
 import { type Backoff, backoffMs } from "#stack";
-import type { ControlService } from "../config/index.ts";
+import { type ControlService, formatControlAddr } from "../config/index.ts";
 import { codeName } from "../http/attempt.ts";
 import type { HttpEngines } from "../http/engines.ts";
 import { Http2Link } from "../http/http2-link.ts";
@@ -71,14 +71,13 @@ export class ServiceClient {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { host, port } = options.service.addr;
-    const name = host.replace(/\.$/, "");
-    this.#authority = port === 80 ? name : `${name}:${port}`;
+    const addr = formatControlAddr(options.service.addr);
+    this.#authority = options.service.addr.port === 80 ? addr.slice(0, -":80".length) : addr;
     const tls =
       options.service.name === null
         ? ({ kind: options.tls === null ? "disabled" : "none", reason: "loopback" } as const)
         : ({ kind: "established", serverId: options.service.name } as const);
-    this.#scope = options.families.scope(joinLabels(`addr="${name}:${port}"`, clientTlsLabels(tls as never)));
+    this.#scope = options.families.scope(joinLabels(`addr="${addr}"`, clientTlsLabels(tls as never)));
   }
 
   /** Calls `use` with a connection as soon as there is one, never within this call. Returns a function that gives up. */

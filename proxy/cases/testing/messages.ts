@@ -1,5 +1,6 @@
 // The control plane's messages as a test writes them.
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { parseIpv6 } from "#addr";
 import type { DestinationProfileSchema, RouteSchema, UpdateSchema, WeightedAddrSchema } from "#api/destination_pb";
 import type { AuthzSchema, ServerSchema } from "#api/inbound_pb";
 
@@ -13,12 +14,18 @@ export type Route = Literal<MessageInitShape<typeof RouteSchema>>;
 type Address = MessageInitShape<typeof WeightedAddrSchema>;
 
 export const ipv4 = (ip: string): number => ip.split(".").reduce((n, octet) => n * 256 + Number(octet), 0);
-const tcp = (ip: string, port: number) => ({ ip: { ip: { case: "ipv4", value: ipv4(ip) } }, port }) as const;
+function address(ip: string) {
+  const parts = parseIpv6(ip);
+  if (parts === null) return { ip: { case: "ipv4", value: ipv4(ip) } } as const;
+  const half = (from: number): bigint => parts.slice(from, from + 4).reduce((value, hextet) => (value << 16n) | BigInt(hextet), 0n);
+  return { ip: { case: "ipv6", value: { first: half(0), last: half(4) } } } as const;
+}
+const tcp = (ip: string, port: number) => ({ ip: address(ip), port });
 
-/** `10.0.0.0/8` */
+/** `10.0.0.0/8`, `fd00::/8` */
 export function network(cidr: string) {
   const [ip = "", length = ""] = cidr.split("/");
-  return { ip: { ip: { case: "ipv4", value: ipv4(ip) } }, prefixLen: Number(length) } as const;
+  return { ip: address(ip), prefixLen: Number(length) };
 }
 
 type Who =
