@@ -21,7 +21,7 @@ import type { TapRegistry, Taps } from "./tap/index.ts";
 import type { DialContext } from "./tcp/dial.ts";
 import { TlsStore } from "./tls/index.ts";
 import { describeNode, parseAttributes, SpanExporter, Tracer } from "./tracing/index.ts";
-import { type Connection, Listener, openOriginalDst } from "./transport/index.ts";
+import { type Connection, descriptorOf, Listener, openOriginalDst } from "./transport/index.ts";
 
 export type DataPlaneOptions = {
   readonly config: Config;
@@ -33,6 +33,8 @@ export type DataPlaneOptions = {
 export type DoorOptions = {
   readonly at: SocketAddr;
   readonly keepaliveMs: number | null;
+  /** Null: the kernel's. */
+  readonly userTimeoutMs: number | null;
   readonly onAccept: (connection: Connection) => void;
   /** Connections with this file descriptor or a higher one are dropped. */
   readonly maxDescriptor: number;
@@ -128,6 +130,7 @@ export class DataPlane implements Traffic {
       tls,
       timeoutMs: side.connectTimeoutMs,
       keepaliveMs: side.connectKeepaliveMs,
+      userTimeoutMs: side.connectUserTimeoutMs,
       maxDescriptor: this.descriptors.dial,
     });
     const originalDst = originalDestination();
@@ -173,11 +176,13 @@ export class DataPlane implements Traffic {
   }
 
   /** Binds an address at once. */
-  door({ at, shared = false, ...options }: DoorOptions): Listener {
+  door({ at, shared = false, userTimeoutMs, ...options }: DoorOptions): Listener {
+    const { userTimeout } = this.runtime;
     const app = this.#options.log.logger("linkerd::app");
     return new Listener({
       ...at,
       ...options,
+      ...(userTimeoutMs === null ? {} : { tune: (socket) => userTimeout?.set(descriptorOf(socket), userTimeoutMs) }),
       shared,
       flushQueue: this.runtime.flushQueue,
       onDrop: (reason, count) => app.warn("dropping connections", { reason, count, at: formatSocketAddr(at) }),
@@ -192,6 +197,7 @@ export class DataPlane implements Traffic {
       inbound: this.door({
         at: inbound,
         keepaliveMs: config.inbound.acceptKeepaliveMs,
+        userTimeoutMs: config.inbound.acceptUserTimeoutMs,
         onAccept: (connection) => this.inbound.accept(connection),
         maxDescriptor,
         shared,
@@ -199,6 +205,7 @@ export class DataPlane implements Traffic {
       outbound: this.door({
         at: outbound,
         keepaliveMs: config.outbound.acceptKeepaliveMs,
+        userTimeoutMs: config.outbound.acceptUserTimeoutMs,
         onAccept: (connection) => this.outbound.accept(connection),
         maxDescriptor,
         shared,

@@ -94,13 +94,25 @@ async function serve({ config, log, stop, certifier, plane, traffic }: Parts): P
       : new TapServer({ runtime: plane.runtime, engines: plane.engines, tls, registry: traffic.taps, permitted: config.tap.service });
 
   // The doors: all bound before anything is served; those of the proxy itself open at once, the others with the first certificate.
-  const keepaliveMs = config.inbound.acceptKeepaliveMs;
+  const { acceptKeepaliveMs: keepaliveMs, acceptUserTimeoutMs: userTimeoutMs } = config.inbound;
   const { accept, dial } = plane.descriptors;
   const tapDoor =
     config.tap === null || tap === null
       ? null
-      : plane.door({ at: config.tap.listen, keepaliveMs, onAccept: (connection) => tap.accept(connection), maxDescriptor: accept });
-  const adminDoor = plane.door({ at: config.admin, keepaliveMs, onAccept: (connection) => admin.accept(connection), maxDescriptor: dial });
+      : plane.door({
+          at: config.tap.listen,
+          keepaliveMs,
+          userTimeoutMs,
+          onAccept: (connection) => tap.accept(connection),
+          maxDescriptor: accept,
+        });
+  const adminDoor = plane.door({
+    at: config.admin,
+    keepaliveMs,
+    userTimeoutMs,
+    onAccept: (connection) => admin.accept(connection),
+    maxDescriptor: dial,
+  });
   await traffic.bind({ inbound: config.inbound.listen, outbound: config.outbound.listen });
   adminDoor.open();
   tapDoor?.open();

@@ -1,6 +1,6 @@
 // What every stack of the data plane shares: the turn, the clock, coarse timers, randomness. One per process.
 import { TimerWheel, TurnClock } from "#stack";
-import { FlushQueue } from "./transport/index.ts";
+import { FlushQueue, UserTimeout } from "./transport/index.ts";
 
 export type Runtime = {
   readonly flushQueue: FlushQueue;
@@ -9,6 +9,8 @@ export type Runtime = {
   readonly wheel: TimerWheel;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Absent: the kernel's stays. */
+  readonly userTimeout?: { set(fd: number, ms: number): void };
 };
 
 /** @param onError a fault of the proxy itself, on one connection or timer; the rest goes on */
@@ -23,5 +25,11 @@ export function createRuntime(onError: (error: unknown) => void): Runtime {
     },
     onError,
   });
-  return { flushQueue, clock: new TurnClock({ read: () => performance.now(), turnEnd: flushQueue }), wheel, random: Math.random };
+  return {
+    flushQueue,
+    clock: new TurnClock({ read: () => performance.now(), turnEnd: flushQueue }),
+    wheel,
+    random: Math.random,
+    userTimeout: new UserTimeout(),
+  };
 }

@@ -58,6 +58,7 @@ export function createControl({ config, runtime, engines, tls, families, log, dn
       dns: resolver,
       connectTimeoutMs: side.connectTimeoutMs,
       keepaliveMs: side.connectKeepaliveMs,
+      userTimeoutMs: side.connectUserTimeoutMs,
       backoff: side.backoff,
       minTtlMs: config.dns.minTtlMs ?? DEFAULT_MIN_TTL_MS,
       maxTtlMs: config.dns.maxTtlMs ?? DEFAULT_MAX_TTL_MS,

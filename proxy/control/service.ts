@@ -28,6 +28,7 @@ export type ServiceOptions = {
   readonly dns: Dns;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number | null;
+  readonly userTimeoutMs: number | null;
   readonly backoff: Backoff;
   /** Clamps of the TTL, ms. */
   readonly minTtlMs: number;
@@ -204,8 +205,9 @@ export class ServiceClient {
   }
 
   #link(addr: SocketAddr): Http2Link {
-    const { service, runtime, engines, tls, connectTimeoutMs, keepaliveMs, backoff } = this.#options;
-    const context: DialContext = { runtime, tls, timeoutMs: connectTimeoutMs, keepaliveMs, refusePort: null, refuseLoopback: false };
+    const { service, runtime, engines, tls, connectTimeoutMs, keepaliveMs, userTimeoutMs, backoff } = this.#options;
+    const timeoutMs = connectTimeoutMs;
+    const context: DialContext = { runtime, tls, timeoutMs, keepaliveMs, userTimeoutMs, refusePort: null, refuseLoopback: false };
     const target = {
       addr,
       serverName: service.name,

@@ -6,7 +6,7 @@ import type { Endpoint } from "../contracts.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ClientTls, TransportScope } from "../telemetry.ts";
 import { alpnWire, type TlsStore } from "../tls/index.ts";
-import { type ConnectError, type Connection, connect, errnoOf } from "../transport/index.ts";
+import { type ConnectError, type Connection, connect, descriptorOf, errnoOf } from "../transport/index.ts";
 
 /** Where and how to connect; worked out once per endpoint. */
 export type ConnectTarget = {
@@ -24,6 +24,8 @@ export type DialContext = {
   readonly tls: TlsStore | null;
   readonly timeoutMs: number;
   readonly keepaliveMs: number | null;
+  /** How long sent bytes may stay unacknowledged; default: see {@link PEER_USER_TIMEOUT_MS}. */
+  readonly userTimeoutMs?: number | null;
   /** Refuse this port (inbound loop guard); null = none. */
   readonly refusePort: number | null;
   /** Refuse loopback addresses (outbound loopback guard). */
@@ -31,6 +33,15 @@ export type DialContext = {
   /** Connections with this file descriptor or a higher one are given up; default: none. */
   readonly maxDescriptor?: number;
 };
+
+/**
+ * Of HTTP/2 between proxies, and to the control plane, where nothing else is set: a peer that is gone without a word is left after
+ * half a minute, as later versions of the reference have it (spec proxy §15). Flow control keeps such a connection's bytes moving; of
+ * other protocols a peer may well leave bytes unread for longer, and the kernel counts those too.
+ */
+export const PEER_USER_TIMEOUT_MS = 30_000;
+/** The same for a connection with nothing under way: when the kernel begins to ask whether the peer is there. */
+export const PEER_KEEPALIVE_MS = 10_000;
 
 const ALPN = alpnWire(TRANSPORT_ALPN);
 
@@ -63,12 +74,15 @@ export function dial(
 ): () => void {
   const { addr } = target;
   if ((context.refuseLoopback && isLoopback(addr.ip)) || addr.port === context.refusePort) return refused(addr, context, onError);
-  const { tls } = context;
+  const { tls, runtime } = context;
+  const peer = protocol === "http2" && target.serverName !== null && tls !== null;
+  const userTimeoutMs = context.userTimeoutMs ?? (peer ? PEER_USER_TIMEOUT_MS : null);
   return connect({
     addr,
-    flushQueue: context.runtime.flushQueue,
+    flushQueue: runtime.flushQueue,
     timeoutMs: context.timeoutMs,
-    keepaliveMs: context.keepaliveMs,
+    keepaliveMs: context.keepaliveMs ?? (peer ? PEER_KEEPALIVE_MS : null),
+    tune: userTimeoutMs === null ? undefined : (socket) => runtime.userTimeout?.set(descriptorOf(socket), userTimeoutMs),
     ...(context.maxDescriptor === undefined ? {} : { maxDescriptor: context.maxDescriptor }),
     tls:
       target.serverName === null || tls === null

@@ -15,6 +15,8 @@ export type ConnectOptions = {
   /** Covers TCP connect and TLS handshake, ms. */
   readonly timeoutMs: number;
   readonly keepaliveMs: number | null;
+  /** Called with the socket, for options beyond these. */
+  readonly tune?: ((socket: Socket<Connection>) => void) | undefined;
   /** A connection with this file descriptor or a higher one is given up; default: none. */
   readonly maxDescriptor?: number;
   readonly tls: { readonly context: NativeContext; readonly serverName: string; readonly alpn: Uint8Array | null } | null;
@@ -70,6 +72,7 @@ export function connect(options: ConnectOptions): () => void {
         if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY))
           return fail("io", "EMFILE", `connection to ${to}: too many open files`);
         tune(socket, options.keepaliveMs);
+        options.tune?.(socket);
         const connection = new Connection({ socket, handler: idle, flushQueue: options.flushQueue });
         socket.data = connection;
         if (tls === null) succeed(connection);

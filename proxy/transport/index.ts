@@ -3,5 +3,6 @@ export { type ConnectError, type ConnectOptions, connect, formatDuration } from 
 export { Connection, type ConnectionHandler, errnoOf, type TlsSession, type TransportCounters } from "./connection.ts";
 export { type Flushable, FlushQueue } from "./flush.ts";
 export { forward } from "./forward.ts";
-export { Listener, MAX_HELD_CONNECTIONS } from "./listen.ts";
+export { descriptorOf, Listener, MAX_HELD_CONNECTIONS } from "./listen.ts";
 export { type OriginalDst, openOriginalDst } from "./original-dst.ts";
+export { UserTimeout } from "./user-timeout.ts";

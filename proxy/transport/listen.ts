@@ -17,6 +17,8 @@ export type ListenerOptions = {
   readonly flushQueue: FlushQueue;
   /** TCP keepalive idle time, ms; null = the kernel's. Keepalive is always on. */
   readonly keepaliveMs: number | null;
+  /** Called with each socket, for options beyond these. */
+  readonly tune?: (socket: Socket<Connection>) => void;
   /** Connections with this file descriptor or a higher one are dropped; default: none. */
   readonly maxDescriptor?: number;
   /** Connections were dropped before they were served: the reason of the latest, and how many since this was told last. */
@@ -38,6 +40,7 @@ export class Listener {
     this.#options = options;
     const accept = (socket: Socket<Connection>): void => {
       tune(socket, options.keepaliveMs);
+      options.tune?.(socket);
       const connection = new Connection({ socket, handler: holding, flushQueue: options.flushQueue });
       socket.data = connection;
       if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY)) this.#drop(connection, "too many open files");
@@ -108,10 +111,13 @@ export function descriptorOf(socket: Socket<Connection>): number {
   return (socket as unknown as { readonly fd?: number }).fd ?? Number.NaN;
 }
 
-/** TCP_NODELAY and SO_KEEPALIVE, as on every socket of the proxy (spec proxy §1.2). */
+/** The kernel counts whole seconds of keepalive. */
+const MIN_KEEPALIVE_MS = 1000;
+
+/** TCP_NODELAY and SO_KEEPALIVE, as on every socket of the proxy (spec proxy §1.2). A peer that does not answer ten probes, one a second, is gone. */
 export function tune(socket: Socket<Connection>, keepaliveMs: number | null): void {
   socket.setNoDelay(true);
-  socket.setKeepAlive(true, keepaliveMs ?? 0);
+  socket.setKeepAlive(true, keepaliveMs === null ? 0 : Math.max(MIN_KEEPALIVE_MS, keepaliveMs));
 }
 
 const holding: ConnectionHandler = {
