@@ -116,6 +116,8 @@ export abstract class Conversation {
       piece.fill(0xdb);
     }
     // The engine is told of the end of reading by `finished`; it must then take no more.
+    // A window may have been opened within: what says so is still to be read.
+    if (this.peer.overdrawn && !this.#ended) this.read(true);
     if (this.peer.overdrawn) check(!this.#alive || !this.host.open, "DATA beyond the connection's window is taken");
   }
 

@@ -79,7 +79,7 @@ function requestFrom(
     if (http10) return new HeadFault(400, "CONNECT on HTTP/1.0");
     if (!isAuthority(target) || portOf(target) === "") return new HeadFault(400, "CONNECT without authority");
     if (facts.chunked || facts.contentLength > 0) return new HeadFault(400, "CONNECT with content");
-    if (facts.host !== "" && !sameAuthority(facts.host, target, portOf(target))) return new HeadFault(400, "host differs from authority");
+    if (!sameAuthority(facts.host, target, portOf(target))) return new HeadFault(400, "host differs from authority");
     form = "authority";
     authority = target;
     path = "";
