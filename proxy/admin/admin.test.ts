@@ -99,6 +99,11 @@ describe("who may", () => {
     ["GET", "/shutdown", "10.0.0.9", {}, 405],
     ["GET", "/shutdown", "127.0.0.1", {}, 405],
     ["POST", "/shutdown", "127.0.0.1", { origin: "http://evil.example" }, 403],
+    ["POST", "/shutdown", "127.0.0.1", { host: "evil.example:4191" }, 403],
+    ["PUT", "/proxy-log-level", "127.0.0.1", { host: "localhost.evil.example" }, 403],
+    ["POST", "/shutdown", "127.0.0.1", { host: "LOCALHOST:4191" }, 200],
+    ["POST", "/shutdown", "127.0.0.1", { host: "127.0.0.1:4191" }, 200],
+    ["POST", "/shutdown", "127.0.0.1", { host: "[::1]:4191" }, 200],
     ["POST", "/shutdown", "127.0.0.9", {}, 200],
     ["POST", "/shutdown", "::1", {}, 200],
   ])("%s %s from %s %p → %d", (method, path, clientIp, headers, status) => {

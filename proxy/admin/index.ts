@@ -1,5 +1,5 @@
 // The admin port's answers (spec proxy §1.7). What changes the process is for this machine alone.
-import { isLoopback } from "#addr";
+import { isLoopback, parseIp, splitAuthority } from "#addr";
 import type { Log } from "#log";
 import type { AdminHandler, AdminResponse } from "../contracts.ts";
 
@@ -57,12 +57,20 @@ function exposition(request: Request, page: string): AdminResponse {
 
 /**
  * A refusal for clients elsewhere, and for pages in a browser: through a forwarded port they come from here, but they send
- * Origin.
+ * Origin, or the name they were led here by (Linkerd CVE-2024-40632).
  */
 function local(request: Request): AdminResponse | null {
   if (!isLoopback(request.clientIp)) return text(403, "Requests are only permitted from localhost.");
   if (request.headers.get("origin") !== undefined) return text(403, `${request.path} may not be called by a web page\n`);
+  if (!namesThisMachine(request.headers.get("host"))) return text(403, `${request.path} may not be called by another name than localhost\n`);
   return null;
+}
+
+/** An address or `localhost`: a name that somebody else's DNS leads here comes from a page of theirs, or through the application. */
+function namesThisMachine(host: string | undefined): boolean {
+  if (host === undefined) return true;
+  const name = splitAuthority(host)?.host ?? host;
+  return name.toLowerCase() === "localhost" || parseIp(name) !== null;
 }
 
 function logLevel(request: Request, { log, onFilter }: AdminHandlerOptions): AdminResponse {
