@@ -62,7 +62,8 @@ function exposition(request: Request, page: string): AdminResponse {
 function local(request: Request): AdminResponse | null {
   if (!isLoopback(request.clientIp)) return text(403, "Requests are only permitted from localhost.");
   if (request.headers.get("origin") !== undefined) return text(403, `${request.path} may not be called by a web page\n`);
-  if (!namesThisMachine(request.headers.get("host"))) return text(403, `${request.path} may not be called by another name than localhost\n`);
+  if (!namesThisMachine(request.headers.get("host")))
+    return text(403, `${request.path} may not be called by another name than localhost\n`);
   return null;
 }
 
