@@ -63,3 +63,9 @@ test("over many picks the load is even among equals", () => {
   }
   for (const { name } of items) expect(counts.get(name) ?? 0).toBeGreaterThan(500);
 });
+
+test("of many, where few are ready: only those, the cheaper of two", () => {
+  const items = Array.from({ length: 1000 }, (_, i) => item(String(i), i === 500 ? 1 : 50, i % 100 === 0));
+  const picked = new Set(Array.from({ length: 2000 }, () => pickP2c(items, 0, Math.random)?.name));
+  expect(picked).toEqual(new Set(["0", "100", "200", "300", "400", "500", "600", "700", "800", "900"]));
+});

@@ -46,6 +46,10 @@ export class PeakEwma {
   }
 }
 
+/** So many items that more than one draw is tried before all are looked at. */
+const MANY = 64;
+const DRAWS = 8;
+
 /** What the balancer picks from. */
 export interface Balanced {
   readonly load: PeakEwma;
@@ -65,13 +69,15 @@ export function pickP2c<T extends Balanced>(items: readonly T[], nowMs: number, 
     const only = items[0] as T;
     return only.ready ? only : null;
   }
-  // Fast path: both drawn are ready, as they are nearly always.
-  const i = Math.floor(random() * n);
-  let j = Math.floor(random() * (n - 1));
-  if (j >= i) j++;
-  const a = items[i] as T;
-  const b = items[j] as T;
-  if (a.ready && b.ready && a !== skip && b !== skip) return b.load.cost(nowMs) < a.load.cost(nowMs) ? b : a;
+  // Fast path: both drawn are ready, as they are nearly always. Of many, some draws cost less than looking at all.
+  for (let draws = n > MANY ? DRAWS : 1; draws > 0; draws--) {
+    const i = Math.floor(random() * n);
+    let j = Math.floor(random() * (n - 1));
+    if (j >= i) j++;
+    const a = items[i] as T;
+    const b = items[j] as T;
+    if (a.ready && b.ready && a !== skip && b !== skip) return b.load.cost(nowMs) < a.load.cost(nowMs) ? b : a;
+  }
   const ready = items.filter((item) => item.ready && item !== skip);
   if (ready.length === 0) return skip?.ready === true && items.includes(skip) ? skip : null;
   if (ready.length === 1) return ready[0] ?? null;

@@ -152,7 +152,9 @@ function readField({ name, type, shape, oneof: group }: Field, reader: BinaryRea
   if (shape === "map") {
     const [key, value] = readEntry(reader);
     // Own data only: `__proto__` is a key like any other.
-    Object.defineProperty(target[name] as object, key, { value, enumerable: true, configurable: true, writable: true });
+    if (key === "__proto__")
+      Object.defineProperty(target[name] as object, key, { value, enumerable: true, configurable: true, writable: true });
+    else (target[name] as Record<string, string>)[key] = value;
     return;
   }
   if (shape === "repeated") {

@@ -141,6 +141,15 @@ describe("endpoints", () => {
     expect(await next()).toBe("add 10.0.0.4");
   });
 
+  test("ten thousand at once come whole, in windows of their own", async () => {
+    const { controller, updates } = await watching();
+    const ips = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+    (await controller.gets.take()).send(add(...ips));
+    const update = await updates.next();
+    expect(update.kind === "replace" && update.endpoints.map(({ addr }) => addr.ip)).toEqual(ips);
+    expect(controller.streamWindows).toEqual([2 * 1024 * 1024]);
+  });
+
   test("a remove as the first word, and an add with nothing valid, mean nothing", async () => {
     const { controller, next } = await watching();
     const call = await controller.gets.take();

@@ -44,7 +44,21 @@ const CERTIFY_TIMEOUT_MS = 10_000;
 const DEFAULT_MIN_TTL_MS = 1000;
 const DEFAULT_MAX_TTL_MS = 60_000;
 
-export function createControl({ config, runtime, engines, tls, families, log, dns: resolver = systemDns }: ControlOptions): Control {
+/** Windows of control-plane connections, bytes (spec proxy §1.6): one message may tell of ten thousand endpoints. */
+const STREAM_WINDOW = 2 * 1024 * 1024;
+const CONNECTION_WINDOW = 5 * 1024 * 1024;
+
+export function createControl({
+  config,
+  runtime,
+  engines: shared,
+  tls,
+  families,
+  log,
+  dns: resolver = systemDns,
+}: ControlOptions): Control {
+  const windows = { initialStreamWindow: STREAM_WINDOW, initialConnectionWindow: CONNECTION_WINDOW };
+  const engines: HttpEngines = { ...shared, http2: { ...shared.http2, ...windows } };
   const logger = log.logger("linkerd::control");
   const { random } = runtime;
   const client = (service: ControlService): ServiceClient => {

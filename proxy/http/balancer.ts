@@ -21,6 +21,18 @@ class Side {
   /** Requests of this version have been seen: their connections are made ahead of need. */
   eager = false;
 
+  add(view: EndpointView): void {
+    view.at = this.views.push(view) - 1;
+  }
+
+  /** The last one takes its place. */
+  remove(view: EndpointView): void {
+    const last = this.views.pop();
+    if (last === undefined || last === view) return;
+    this.views[view.at] = last;
+    last.at = view.at;
+  }
+
   constructor(options: HttpBalancerOptions) {
     this.queue = new WaitQueue({
       runtime: options.runtime,
@@ -51,22 +63,21 @@ export class HttpBalancer implements Dispatcher {
 
   add(endpoint: HttpEndpoint): void {
     this.#endpoints.add(endpoint);
-    this.#http1.views.push(endpoint.forHttp1);
-    this.#http2.views.push(endpoint.forHttp2);
-    this.changed();
+    this.#http1.add(endpoint.forHttp1);
+    this.#http2.add(endpoint.forHttp2);
+    this.changed(endpoint);
   }
 
   remove(endpoint: HttpEndpoint): void {
     if (!this.#endpoints.delete(endpoint)) return;
-    this.#http1.views.splice(this.#http1.views.indexOf(endpoint.forHttp1), 1);
-    this.#http2.views.splice(this.#http2.views.indexOf(endpoint.forHttp2), 1);
+    this.#http1.remove(endpoint.forHttp1);
+    this.#http2.remove(endpoint.forHttp2);
     endpoint.close();
   }
 
-  /** An endpoint may be ready now, or need its connection. */
-  changed(): void {
-    for (const side of [this.#http1, this.#http2])
-      if (side.eager) for (const view of side.views) if (view.linked && !view.endpoint.link.connected) view.endpoint.link.connect();
+  /** This endpoint may be ready now, or need its connection. */
+  changed(endpoint: HttpEndpoint): void {
+    if (this.#endpoints.has(endpoint)) this.#connect(endpoint);
     // Later: this comes from within the engine whose connection changed.
     if (this.#draining || (this.#http1.queue.size === 0 && this.#http2.queue.size === 0)) return;
     this.#draining = true;
@@ -81,7 +92,7 @@ export class HttpBalancer implements Dispatcher {
     const side = exchange.request.head.version === "HTTP/2" ? this.#http2 : this.#http1;
     if (!side.eager) {
       side.eager = true;
-      this.changed();
+      for (const endpoint of this.#endpoints) this.#connect(endpoint);
     }
     const avoid = exchange.avoid as HttpEndpoint | null;
     const view = pickP2c(side.views, this.#runtime.clock.now(), this.#runtime.random, avoid === null ? null : avoid.viewFor(exchange));
@@ -106,6 +117,11 @@ export class HttpBalancer implements Dispatcher {
     for (const endpoint of [...this.#endpoints]) this.remove(endpoint);
     this.#http1.queue.close();
     this.#http2.queue.close();
+  }
+
+  #connect({ link, forHttp1, forHttp2 }: HttpEndpoint): void {
+    if (link.connected) return;
+    if ((this.#http1.eager && forHttp1.linked) || (this.#http2.eager && forHttp2.linked)) link.connect();
   }
 
   #serve(side: Side): void {

@@ -46,6 +46,8 @@ export class EndpointView implements Balanced {
   readonly load: PeakEwma;
   /** Requests travel on the HTTP/2 connection. */
   readonly linked: boolean;
+  /** Place in its balancer's list; owned by the balancer. */
+  at = 0;
 
   constructor(endpoint: HttpEndpoint, linked: boolean) {
     this.endpoint = endpoint;

@@ -3,6 +3,7 @@ import { PeakEwma, pickP2c } from "#balance";
 import { FailFast, type Held } from "#stack";
 import type { Endpoint, Unsubscribe } from "../contracts.ts";
 import { HttpBalancer } from "../http/balancer.ts";
+import { DialGate } from "../http/dial-gate.ts";
 import { HttpEndpoint } from "../http/endpoint.ts";
 import { UNEXPECTED } from "../http/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
@@ -20,6 +21,7 @@ export class ConcreteHttp implements ResolutionListener {
   readonly #held: Held<Resolution>;
   readonly #leave: Unsubscribe;
   readonly #endpoints = new Map<Endpoint, HttpEndpoint>();
+  readonly #gate = new DialGate();
   readonly #stack: StackScope;
   #failed = false;
 
@@ -46,11 +48,14 @@ export class ConcreteHttp implements ResolutionListener {
   }
 
   added(endpoint: Endpoint): void {
-    const made = new HttpEndpoint({
-      ...httpEndpointOptions(this.#context, endpoint, { authority: this.#authority }),
-      onChange: () => this.balancer.changed(),
+    const options = httpEndpointOptions(this.#context, endpoint, { authority: this.#authority });
+    const changed = (): void => this.balancer.changed(made);
+    const made: HttpEndpoint = new HttpEndpoint({
+      ...options,
+      dial: this.#gate.through(options.dial),
+      onChange: changed,
       // Asks for another attempt, which the link makes after its backoff.
-      onLinkError: () => this.balancer.changed(),
+      onLinkError: changed,
     });
     this.#endpoints.set(endpoint, made);
     this.balancer.add(made);
@@ -82,6 +87,8 @@ class TcpEndpoint {
   readonly load: PeakEwma;
   readonly target: ConnectTarget;
   readonly scope: TransportScope;
+  /** Place in its balancer's list; owned by the balancer. */
+  at = 0;
 
   constructor(nowMs: number, target: ConnectTarget, scope: TransportScope) {
     this.load = new PeakEwma({ nowMs });
@@ -101,7 +108,7 @@ export class ConcreteTcp implements ResolutionListener {
   readonly #held: Held<Resolution>;
   readonly #leave: Unsubscribe;
   readonly #endpoints = new Map<Endpoint, TcpEndpoint>();
-  #list: TcpEndpoint[] = [];
+  readonly #list: TcpEndpoint[] = [];
   readonly #waiters = new Set<Waiter>();
   readonly #failFast: FailFast;
   readonly #stack: StackScope;
@@ -188,15 +195,22 @@ export class ConcreteTcp implements ResolutionListener {
       identityEnabled: this.#context.dial.tls !== null,
     });
     const scope = telemetry.connect({ authority: this.#authority, target: endpoint.addr, tls: target.tls, labels: endpoint.labels });
-    this.#endpoints.set(endpoint, new TcpEndpoint(runtime.clock.now(), target, scope));
-    this.#list = [...this.#endpoints.values()];
+    const made = new TcpEndpoint(runtime.clock.now(), target, scope);
+    this.#endpoints.set(endpoint, made);
+    made.at = this.#list.push(made) - 1;
     this.#failFast.ready();
-    this.#release(this.#pick(null));
+    if (this.#waiters.size > 0) this.#release(this.#pick(null));
   }
 
   removed(endpoint: Endpoint): void {
+    const made = this.#endpoints.get(endpoint);
+    if (made === undefined) return;
     this.#endpoints.delete(endpoint);
-    this.#list = [...this.#endpoints.values()];
+    // The last one takes its place.
+    const last = this.#list.pop();
+    if (last === undefined || last === made) return;
+    this.#list[made.at] = last;
+    last.at = made.at;
   }
 
   failed(): void {

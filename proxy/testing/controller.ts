@@ -161,6 +161,11 @@ export class FakeController {
     return (this.#listener.address() as AddressInfo).port;
   }
 
+  /** Bytes that a stream of each connection may send before it is told to go on. */
+  get streamWindows(): (number | undefined)[] {
+    return [...this.#sessions].map(({ remoteSettings }) => remoteSettings.initialWindowSize);
+  }
+
   /** Connections that are open. */
   get connections(): number {
     return this.#sessions.size;
