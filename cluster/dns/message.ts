@@ -12,11 +12,11 @@ const maxUdpBytes = 1_232;
 export const maxTcpBytes = 65_535;
 
 /**
- * A label of a query may hold any byte. A dot within one makes empty labels, and the name would end there when it is written again;
- * bytes that are no UTF-8 have become other, longer ones.
+ * A label of a query may hold any byte, but not all can be written again: a dot within one makes empty labels, bytes that are no UTF-8
+ * become longer ones, a line's end swallows the dot beside it. No name that is served has any but visible ASCII.
  */
 function isWritable(name: string): boolean {
-  return !name.includes("\ufffd") && (name === "." || name === "" || name.split(".").every((label) => label !== ""));
+  return /^[\x21-\x7e]*$/.test(name) && (name === "." || name === "" || name.split(".").every((label) => label !== ""));
 }
 
 const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4 } as const;
