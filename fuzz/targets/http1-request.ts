@@ -155,7 +155,7 @@ function messageFields(fields: readonly string[]): string[] {
   const cookies: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
-    if (name === "cookie") cookies.push(fields[i + 1] as string);
+    if (name === "cookie") cookies.push(...[fields[i + 1] as string].filter((value) => value !== ""));
     else if (name !== "content-length" && name !== "transfer-encoding" && name !== "host") lines.push(`${name}: ${fields[i + 1]}`);
   }
   return [...lines, cookies.join("; ")];

@@ -39,6 +39,11 @@ describe("requests on the wire", () => {
       h2({ fields: ["cookie", "a=1", "x", "1", "cookie", "b=2"] }),
       "GET / HTTP/1.1\r\nhost: a:80\r\nx: 1\r\ncookie: a=1; b=2\r\n\r\n",
     ],
+    [
+      "empty cookies are none",
+      get({ fields: ["host", "a", "cookie", "", "cookie", "b=2", "cookie", ""] }),
+      "GET / HTTP/1.1\r\nhost: a\r\ncookie: b=2\r\n\r\n",
+    ],
     ["HTTP/2 with host", h2({ fields: ["host", "A"] }), "GET / HTTP/1.1\r\nhost: A\r\n\r\n"],
     ["POST without content", get({ method: "POST" }), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"],
     [

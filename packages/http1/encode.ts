@@ -201,7 +201,7 @@ function requestOf(head: RequestHead, variant: number): EncodedHead | string {
         continue;
       case "cookie":
         // HTTP/2 splits the field, HTTP/1 must not (RFC 9113 §8.2.3).
-        cookie = cookie === "" ? value : `${cookie}; ${value}`;
+        if (value !== "") cookie = cookie === "" ? value : `${cookie}; ${value}`;
         continue;
       case "connection":
         eachMember(value, (member) => {

@@ -128,6 +128,8 @@ describe("requests", () => {
       "x",
       "y",
     ]);
+    // Empty ones would leave a blank at an end, where no field has one.
+    expect(good(...GET, "cookie", "", "cookie", "a=1", "cookie", "", "cookie", "b=2").head.fields).toEqual(["cookie", "a=1; b=2"]);
   });
 
   test("content-length", () => {

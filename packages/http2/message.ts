@@ -136,7 +136,7 @@ export function readRequest(fields: readonly HeaderField[], count: number): Mess
         if (cookieAt < 0) {
           cookieAt = list.length + 1;
           list.push(field.name, field.value);
-        } else list[cookieAt] = `${list[cookieAt]}; ${field.value}`;
+        } else if (field.value !== "") list[cookieAt] = list[cookieAt] === "" ? field.value : `${list[cookieAt]}; ${field.value}`;
         break;
       default:
         return bad(field, kind);
