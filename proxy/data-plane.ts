@@ -259,7 +259,7 @@ export class DataPlane implements Traffic {
   memoryKeeper(): MemoryKeeper {
     return new MemoryKeeper({
       turns: () => this.runtime.flushQueue.turns,
-      rss: () => process.memoryUsage.rss(),
+      rss: residentBytes,
       now: () => performance.now(),
       collect: () => Bun.gc(true),
     });
@@ -269,6 +269,15 @@ export class DataPlane implements Traffic {
 /** A listener that closes resets the connections that wait in the kernel: the turns until then take them in. */
 function backlogAccepted(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, BACKLOG_MS));
+}
+
+/** 0 where the kernel does not say: reading it takes a file descriptor, and there may be none. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
 }
 
 function faultLogger(log: Log): (error: unknown) => void {

@@ -196,7 +196,8 @@ function shutdownSignal(): { readonly requested: Promise<void>; readonly asked: 
     asked = true;
     resolve();
   };
-  process.once("SIGTERM", now);
-  process.once("SIGINT", now);
+  // For good: a second signal is nothing special, and must not be the runtime's to handle.
+  process.on("SIGTERM", now);
+  process.on("SIGINT", now);
   return { requested: promise, asked: () => asked, now };
 }

@@ -42,7 +42,7 @@ async function certifier(
   options: Partial<CertifierOptions> = {},
 ) {
   const ca = await createCa();
-  const { keyPem, csr } = loadKeyMaterial({ dir: join(dir, "loop"), name: NAME });
+  const { keyPem, csr } = loopKey();
   const sleeps: number[] = [];
   const lines: string[] = [];
   const log = new Log({ filter: "info", format: "plain", write: (line) => void lines.push(line), uptimeMs: () => 0 }).logger("identity");
@@ -69,12 +69,17 @@ async function certifier(
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(Math.floor(Date.now() / 1000) + seconds), nanos: 0 });
 const pemToDer = (pem: string): Uint8Array => Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-const leaf = (name: string, seconds: number) => async (ca: Awaited<ReturnType<typeof createCa>>) =>
-  create(CertifyResponseSchema, { leafCertificate: pemToDer((await ca.issue(name)).certChainPem), validUntil: inSeconds(seconds) });
+type Ca = Awaited<ReturnType<typeof createCa>>;
+const loopKey = () => loadKeyMaterial({ dir: join(dir, "loop"), name: NAME });
+const leaf = (seconds: number) => async (ca: Ca) =>
+  create(CertifyResponseSchema, { leafCertificate: (await ca.sign(loopKey().csr)).leaf, validUntil: inSeconds(seconds) });
+/** For a key of somebody else. */
+const strange = (name: string) => async (ca: Ca) =>
+  create(CertifyResponseSchema, { leafCertificate: pemToDer((await ca.issue(name)).certChainPem), validUntil: inSeconds(1000) });
 
 describe("certify loop", () => {
   test("renews at 0.7 of the remaining life", async () => {
-    const { loop, sleeps } = await certifier([leaf(NAME, 1000), leaf(NAME, 100)]);
+    const { loop, sleeps } = await certifier([leaf(1000), leaf(100)]);
     let changes = 0;
     loop.onChange(() => changes++);
     await loop.run();
@@ -90,13 +95,14 @@ describe("certify loop", () => {
     // More than a timer of the runtime can hold.
     [100_000_000, { maxRefreshMs: 40 * 86_400_000 }, 2_147_484],
   ])("a life of %d s with %p: again in %d s", async (life, options, expected) => {
-    const { loop, sleeps } = await certifier([leaf(NAME, life)], options);
+    const { loop, sleeps } = await certifier([leaf(life)], options);
     await loop.run();
     expect(Math.abs((sleeps[0] as number) - expected)).toBeLessThanOrEqual(1);
   });
 
   test.each([
-    ["another name", leaf("other.ns.serviceaccount.identity.linkerd.cluster.local", 1000), "is not for web.ns"],
+    ["another name", strange("other.ns.serviceaccount.identity.linkerd.cluster.local"), "is not for web.ns"],
+    ["another key", strange(NAME), "is not for this proxy's key"],
     ["no expiry", async () => create(CertifyResponseSchema, { leafCertificate: new Uint8Array([1]) }), "valid_until"],
     [
       "no certificate",
@@ -129,7 +135,7 @@ describe("certify loop", () => {
 
   test("a failure after a success waits by the old expiry", async () => {
     const { loop, sleeps } = await certifier([
-      leaf(NAME, 1000),
+      leaf(1000),
       async () => {
         throw new Error("away");
       },
@@ -140,7 +146,7 @@ describe("certify loop", () => {
   });
 
   test("an empty token fails the attempt; no usable anchor fails at once", async () => {
-    const { loop, lines } = await certifier([leaf(NAME, 1000)], {
+    const { loop, lines } = await certifier([leaf(1000)], {
       readToken: async () => {
         loop.stop();
         return new Uint8Array();

@@ -1,4 +1,5 @@
 // The proxy's identity: a key that stays, a certificate that is renewed long before it ends (spec proxy §7).
+import { createPrivateKey, type X509Certificate } from "node:crypto";
 import type { CertifyResponse } from "#api/identity_pb";
 import type { Plain } from "#grpc";
 import type { Logger } from "#log";
@@ -109,6 +110,8 @@ export class Certifier implements Identity {
         name: localName,
         nowMs: now(),
       });
+      if (!(certificates[0] as X509Certificate).checkPrivateKey(createPrivateKey(keyPem)))
+        throw new Error("the certificate is not for this proxy's key");
       this.#current = {
         keyPem,
         certChainPem: certificates.map((certificate) => certificate.toString()).join(""),
