@@ -47,7 +47,7 @@ it("proxies replaced under load lose nothing", async () => {
     }
   };
   await more();
-  for (const who of ["b", "a", "b", "a"] as const) {
+  for (const who of isLong ? (["b", "a", "b", "a"] as const) : (["b", "a"] as const)) {
     expect(await mesh.replaceProxy(who)).toBe(0);
     await more();
   }

@@ -41,7 +41,11 @@ function large(connection: PodSocket): void {
 
 beforeAll(async () => {
   if (!canRunPods) return;
-  mesh = await ProcessMesh.start({ tag: `${process.pid}z`, ports: { [FROZEN]: {}, 8081: {}, [AWAKE]: {}, [LARGE]: {}, [NEW]: {} } });
+  mesh = await ProcessMesh.start({
+    tag: `${process.pid}z`,
+    ports: { [FROZEN]: {}, 8081: {}, [AWAKE]: {}, [LARGE]: {}, [NEW]: {} },
+    env: () => ({ OUTBOUND_DISPATCH_TIMEOUT: "1s" }),
+  });
   frozen = await startLoadApp(mesh.pods.b, { delayMs: 0, http1Port: FROZEN, grpcPort: 8081 });
   servers.push(serveHttp1(mesh.pods.b, AWAKE), serveHttp1(mesh.pods.b, NEW), serveIn(mesh.pods.b, LARGE, large));
 }, 30_000);
