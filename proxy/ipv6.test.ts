@@ -165,10 +165,10 @@ it("outbound: profiles and endpoints by IPv6 address, mesh TLS, and what is know
 
 it("admin: [::1] is this machine, other addresses are not", async () => {
   const at = (ip: string, pod: Pod) => scene.network.dialRaw(pod, { ip, port: 4191 }).then((raw) => new Client(raw));
-  expect((await (await at("::1", node.pod)).ask("GET /proxy-log-level")).status).toBe(200);
-  expect((await (await at(POD, scene.outside)).ask("GET /proxy-log-level")).status).toBe(403);
+  expect((await (await at("::1", node.pod)).ask("GET /proxy-log-level", { host: "[::1]:4191" })).status).toBe(200);
+  expect((await (await at(POD, scene.outside)).ask("GET /proxy-log-level", { host: `[${POD}]:4191` })).status).toBe(403);
   expect((await (await at(POD, scene.outside)).ask("GET /ready")).status).toBe(200);
-  expect((await (await at("127.0.0.1", node.pod)).ask("GET /proxy-log-level")).status).toBe(200);
+  expect((await (await at("127.0.0.1", node.pod)).ask("GET /proxy-log-level", { host: "127.0.0.1:4191" })).status).toBe(200);
 });
 
 it("SIGTERM ends it well", async () => {
