@@ -89,6 +89,9 @@ async function expire(): Promise<void> {
   expect(second.split("\n").filter((line) => line === remembered)).toHaveLength(1);
 }
 
+/** What changes the process is asked of an address, not of a name that somebody's DNS may lead here. */
+const HERE = { host: "localhost:4191" };
+
 it("17.54 metrics in gzip; what changes the process is for localhost", async () => {
   const local = new Client(await node.local(4191));
   const zipped = await local.ask("GET /metrics", { "accept-encoding": "br, gzip" });
@@ -100,21 +103,21 @@ it("17.54 metrics in gzip; what changes the process is for localhost", async () 
 
   const remote = new Client(await node.dial(4191));
   for (const line of ["GET /proxy-log-level", "PUT /proxy-log-level", "POST /shutdown"]) {
-    const answer = await remote.ask(line, {}, line.startsWith("PUT") ? "debug" : "");
+    const answer = await remote.ask(line, HERE, line.startsWith("PUT") ? "debug" : "");
     expect([line, answer.status]).toEqual([line, 403]);
     expect(answer.body).toContain("localhost");
   }
   for (const path of ["/ready", "/live", "/metrics"]) expect([path, (await remote.ask(`GET ${path}`)).status]).toEqual([path, 200]);
   expect((await remote.ask("GET /tasks")).status).toBe(404);
 
-  expect((await local.ask("GET /shutdown")).status).toBe(405);
-  const level = await local.ask("GET /proxy-log-level");
+  expect((await local.ask("GET /shutdown", HERE)).status).toBe(405);
+  const level = await local.ask("GET /proxy-log-level", HERE);
   expect([level.status, level.body]).toEqual([200, "warn,linkerd=info"]);
-  expect((await local.ask("PUT /proxy-log-level", {}, "linkerd=nonsense")).status).toBe(400);
-  expect((await local.ask("PUT /proxy-log-level", {}, "warn,linkerd=debug")).status).toBe(204);
-  expect((await local.ask("GET /proxy-log-level")).body).toBe("warn,linkerd=debug");
-  expect((await local.ask("PUT /proxy-log-level", {}, "warn,linkerd=info")).status).toBe(204);
-  const wrong = await local.ask("POST /proxy-log-level");
+  expect((await local.ask("PUT /proxy-log-level", HERE, "linkerd=nonsense")).status).toBe(400);
+  expect((await local.ask("PUT /proxy-log-level", HERE, "warn,linkerd=debug")).status).toBe(204);
+  expect((await local.ask("GET /proxy-log-level", HERE)).body).toBe("warn,linkerd=debug");
+  expect((await local.ask("PUT /proxy-log-level", HERE, "warn,linkerd=info")).status).toBe(204);
+  const wrong = await local.ask("POST /proxy-log-level", HERE);
   expect([wrong.status, wrong.fields.get("allow")]).toEqual([405, "GET, PUT"]);
   expect(node.process.alive).toBe(true);
   for (const client of [local, remote]) client.raw.socket.destroy();
@@ -242,7 +245,7 @@ it("17.54 localhost may end the process", async () => {
   await expired;
   const { process: proxy } = forgetful;
   const client = new Client(await forgetful.local(4191));
-  const answer = await client.ask("POST /shutdown");
+  const answer = await client.ask("POST /shutdown", HERE);
   expect([answer.status, answer.body]).toEqual([200, "shutdown\n"]);
   client.raw.socket.destroy();
   expect(await proxy.exited).toBe(0);
