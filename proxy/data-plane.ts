@@ -143,7 +143,7 @@ export class DataPlane implements Traffic {
       discovery: control.discovery,
       telemetry: telemetry.outbound,
       observers,
-      dial: { ...dialing(config.outbound), refusePort: null, refuseLoopback: true },
+      dial: { ...dialing(config.outbound), remote: true, refusePort: null, refuseLoopback: true },
       settings: { ...config.outbound, ...shared, ingress: config.ingress, localIps: config.inbound.allowedIps ?? new Set() },
       originalDst,
       log: (level, message, fields) => outboundLog.log(level, message, fields),

@@ -10,7 +10,7 @@ export type Runtime = {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Absent: the kernel's stays. */
-  readonly userTimeout?: { set(fd: number, ms: number): void };
+  readonly userTimeout?: { set(fd: number, ms: number): void; bound(begin: () => void, ms: number): void };
 };
 
 /** @param onError a fault of the proxy itself, on one connection or timer; the rest goes on */

@@ -6,13 +6,15 @@ import { ControlPlane } from "./cases/testing/control-plane.ts";
 import { response } from "./cases/testing/http1.ts";
 import { add, allow, server } from "./cases/testing/messages.ts";
 import { canRunPods, id, type Node, Scene } from "./cases/testing/scene.ts";
+import { until } from "./testing/processes.ts";
 
 const it = test.if(canRunPods);
 const PORT = 8090;
 const PEER = { ip: "10.9.0.1", port: 8190 };
+const DEAD = { ip: "10.9.0.3", port: 8191 };
 const POLICY = { ip: "10.9.0.2", port: 8090 };
 /** The shortest there is: the kernel's clock of it counts seconds. */
-const TIMEOUT = { OUTBOUND_CONNECT_USER_TIMEOUT: "1s", OUTBOUND_CONNECT_KEEPALIVE: "1s" };
+const TIMEOUT = { OUTBOUND_CONNECT_USER_TIMEOUT: "1s", OUTBOUND_CONNECT_KEEPALIVE: "1s", OUTBOUND_CONNECT_TIMEOUT: "300ms" };
 const DETECT = { detectMs: 10_000 };
 
 let scene: Scene;
@@ -97,6 +99,20 @@ it("a proxy that vanished: requests under way fail soon, and go again when it is
     }
     // Until the next attempt to connect.
     expect([503, 504]).toContain(status);
+  }
+}, 30_000);
+
+it("endpoints that answer nothing: what is given up keeps no descriptor", async () => {
+  drop("-I", DEAD.ip);
+  try {
+    node.service(DEAD.port, add([DEAD]));
+    const before = node.process.openFds;
+    const ask = async (): Promise<void> => expect((await (await node.serviceClient(DEAD.port)).ask("GET /")).status).toBe(504);
+    await Promise.all(Array.from({ length: 20 }, ask));
+    // The kernel alone would try for two minutes.
+    await until("all are closed", () => node.process.openFds <= before, 10_000);
+  } finally {
+    drop("-D", DEAD.ip);
   }
 }, 30_000);
 

@@ -207,7 +207,16 @@ export class ServiceClient {
   #link(addr: SocketAddr): Http2Link {
     const { service, runtime, engines, tls, connectTimeoutMs, keepaliveMs, userTimeoutMs, backoff } = this.#options;
     const timeoutMs = connectTimeoutMs;
-    const context: DialContext = { runtime, tls, timeoutMs, keepaliveMs, userTimeoutMs, refusePort: null, refuseLoopback: false };
+    const context: DialContext = {
+      runtime,
+      tls,
+      timeoutMs,
+      keepaliveMs,
+      userTimeoutMs,
+      remote: true,
+      refusePort: null,
+      refuseLoopback: false,
+    };
     const target = {
       addr,
       serverName: service.name,

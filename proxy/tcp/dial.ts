@@ -26,6 +26,8 @@ export type DialContext = {
   readonly keepaliveMs: number | null;
   /** How long sent bytes may stay unacknowledged; default: see {@link PEER_USER_TIMEOUT_MS}. */
   readonly userTimeoutMs?: number | null;
+  /** The peer is on another machine: what is given up is not to keep its descriptor. Default: it is here. */
+  readonly remote?: boolean;
   /** Refuse this port (inbound loop guard); null = none. */
   readonly refusePort: number | null;
   /** Refuse loopback addresses (outbound loopback guard). */
@@ -42,6 +44,9 @@ export type DialContext = {
 export const PEER_USER_TIMEOUT_MS = 30_000;
 /** The same for a connection with nothing under way: when the kernel begins to ask whether the peer is there. */
 export const PEER_KEEPALIVE_MS = 10_000;
+
+/** After a dial has been given up, ms: its end by the kernel is nobody's news. */
+const KERNEL_GIVES_UP_MS = 500;
 
 const ALPN = alpnWire(TRANSPORT_ALPN);
 
@@ -77,12 +82,15 @@ export function dial(
   const { tls, runtime } = context;
   const peer = protocol === "http2" && target.serverName !== null && tls !== null;
   const userTimeoutMs = context.userTimeoutMs ?? (peer ? PEER_USER_TIMEOUT_MS : null);
+  const { userTimeout } = runtime;
+  const bounded = context.remote === true && userTimeout !== undefined && !isLoopback(addr.ip);
   return connect({
     addr,
     flushQueue: runtime.flushQueue,
     timeoutMs: context.timeoutMs,
     keepaliveMs: context.keepaliveMs ?? (peer ? PEER_KEEPALIVE_MS : null),
-    tune: userTimeoutMs === null ? undefined : (socket) => runtime.userTimeout?.set(descriptorOf(socket), userTimeoutMs),
+    begin: bounded ? (begin) => userTimeout.bound(begin, context.timeoutMs + KERNEL_GIVES_UP_MS) : undefined,
+    tune: bounded || userTimeoutMs !== null ? (socket) => userTimeout?.set(descriptorOf(socket), userTimeoutMs ?? 0) : undefined,
     ...(context.maxDescriptor === undefined ? {} : { maxDescriptor: context.maxDescriptor }),
     tls:
       target.serverName === null || tls === null

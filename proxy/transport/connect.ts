@@ -15,6 +15,8 @@ export type ConnectOptions = {
   /** Covers TCP connect and TLS handshake, ms. */
   readonly timeoutMs: number;
   readonly keepaliveMs: number | null;
+  /** Calls its argument, which begins to connect; default: that alone. */
+  readonly begin?: ((connect: () => void) => void) | undefined;
   /** Called with the socket, for options beyond these. */
   readonly tune?: ((socket: Socket<Connection>) => void) | undefined;
   /** A connection with this file descriptor or a higher one is given up; default: none. */
@@ -47,67 +49,70 @@ export function connect(options: ConnectOptions): () => void {
     if (settle()) options.onConnect(connection);
     else connection.abort();
   };
-  void Bun.connect<Connection>({
-    hostname: options.addr.ip,
-    port: options.addr.port,
-    allowHalfOpen: true,
-    ...(tls === null
-      ? {}
-      : {
-          tls: {
-            secureContext: tls.context,
-            serverName: tls.serverName,
-            rejectUnauthorized: true,
-            ...(tls.alpn === null ? {} : { ALPNProtocols: tls.alpn }),
-          } as object,
-        }),
-    socket: {
-      ...socketEvents,
-      open(socket) {
-        if (settled) {
-          socket.terminate();
-          return;
-        }
-        socketOfAttempt = socket;
-        if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY))
-          return fail("io", "EMFILE", `connection to ${to}: too many open files`);
-        tune(socket, options.keepaliveMs);
-        options.tune?.(socket);
-        const connection = new Connection({ socket, handler: idle, flushQueue: options.flushQueue });
-        socket.data = connection;
-        if (tls === null) succeed(connection);
+  const begin = (): void =>
+    void Bun.connect<Connection>({
+      hostname: options.addr.ip,
+      port: options.addr.port,
+      allowHalfOpen: true,
+      ...(tls === null
+        ? {}
+        : {
+            tls: {
+              secureContext: tls.context,
+              serverName: tls.serverName,
+              rejectUnauthorized: true,
+              ...(tls.alpn === null ? {} : { ALPNProtocols: tls.alpn }),
+            } as object,
+          }),
+      socket: {
+        ...socketEvents,
+        open(socket) {
+          if (settled) {
+            socket.terminate();
+            return;
+          }
+          socketOfAttempt = socket;
+          if (descriptorOf(socket) >= (options.maxDescriptor ?? Number.POSITIVE_INFINITY))
+            return fail("io", "EMFILE", `connection to ${to}: too many open files`);
+          tune(socket, options.keepaliveMs);
+          options.tune?.(socket);
+          const connection = new Connection({ socket, handler: idle, flushQueue: options.flushQueue });
+          socket.data = connection;
+          if (tls === null) succeed(connection);
+        },
+        handshake(socket, ok, error) {
+          if (settled || tls === null) return;
+          if (!ok) return fail("io", errnoOf(error), `TLS handshake with ${to}: ${error?.message ?? "failed"}`);
+          const certificate = socket.getPeerX509Certificate();
+          // Only a DNS SAN equal to the expected identity counts: no CN, no wildcard (spec proxy §7.3).
+          if (
+            !socket.authorized ||
+            certificate.ca ||
+            certificate.checkHost(tls.serverName, { subject: "never", wildcards: false }) === undefined
+          )
+            return fail("io", "EBADCERT", `TLS handshake with ${to}: the certificate is not of ${tls.serverName}`);
+          const connection = socket.data;
+          connection.tls = {
+            peerId: tls.serverName,
+            alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
+          };
+          succeed(connection);
+        },
+        close(socket, error) {
+          fail("io", errnoOf(error) || "ECONNRESET", `connection to ${to} closed`);
+          socketEvents.close(socket, error);
+        },
+        error(socket, error) {
+          fail("io", errnoOf(error), error.message);
+          if (socket.data) socketEvents.error(socket, error);
+        },
+        connectError(_socket, error) {
+          fail("io", errnoOf(error), error.message);
+        },
       },
-      handshake(socket, ok, error) {
-        if (settled || tls === null) return;
-        if (!ok) return fail("io", errnoOf(error), `TLS handshake with ${to}: ${error?.message ?? "failed"}`);
-        const certificate = socket.getPeerX509Certificate();
-        // Only a DNS SAN equal to the expected identity counts: no CN, no wildcard (spec proxy §7.3).
-        if (
-          !socket.authorized ||
-          certificate.ca ||
-          certificate.checkHost(tls.serverName, { subject: "never", wildcards: false }) === undefined
-        )
-          return fail("io", "EBADCERT", `TLS handshake with ${to}: the certificate is not of ${tls.serverName}`);
-        const connection = socket.data;
-        connection.tls = {
-          peerId: tls.serverName,
-          alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
-        };
-        succeed(connection);
-      },
-      close(socket, error) {
-        fail("io", errnoOf(error) || "ECONNRESET", `connection to ${to} closed`);
-        socketEvents.close(socket, error);
-      },
-      error(socket, error) {
-        fail("io", errnoOf(error), error.message);
-        if (socket.data) socketEvents.error(socket, error);
-      },
-      connectError(_socket, error) {
-        fail("io", errnoOf(error), error.message);
-      },
-    },
-  }).catch((error: unknown) => fail("io", errnoOf(error), error instanceof Error ? error.message : String(error)));
+    }).catch((error: unknown) => fail("io", errnoOf(error), error instanceof Error ? error.message : String(error)));
+  if (options.begin === undefined) begin();
+  else options.begin(begin);
   return () => {
     if (settle()) socketOfAttempt?.terminate();
   };

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { certifiedBy } from "../cases/testing/control-plane.ts";
-import { type Client, response, serveRequests } from "../cases/testing/http1.ts";
+import { Client, response, serveRequests } from "../cases/testing/http1.ts";
 import { add, allow, server } from "../cases/testing/messages.ts";
 import { canRunPods, id, type Node, Scene } from "../cases/testing/scene.ts";
 import { parseExposition } from "../testing/exposition.ts";
@@ -147,17 +147,18 @@ it("a new certificate reaches both; a renewal is one", async () => {
 }, 30_000);
 
 it("a filter of the log reaches both", async () => {
-  const client = await node.local(4191);
-  client.write("PUT /proxy-log-level HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nwarn,x=off");
-  await client.until("204");
+  const client = new Client(await node.local(4191));
+  const setFilter = async (filter: string): Promise<void> => {
+    expect((await client.ask("PUT /proxy-log-level", { host: "localhost" }, filter)).status).toBe(204);
+  };
+  await setFilter("warn,x=off");
   node.control.servers.set(PORT, server("other", DETECT, anyone));
   await node.control.settled();
   expect(node.log).not.toContain("server=other");
-  client.write("PUT /proxy-log-level HTTP/1.1\r\nhost: a\r\ncontent-length: 17\r\n\r\nwarn,linkerd=info");
-  await client.until((text) => text.split("204").length > 2);
+  await setFilter("warn,linkerd=info");
   node.control.servers.set(PORT, server("web", DETECT, anyone));
   for (const thread of ["02", "03"]) await node.said(new RegExp(`ThreadId\\(${thread}\\) .*policy changed.* port=${PORT} server=web`));
-  client.socket.destroy();
+  client.raw.socket.destroy();
 }, 20_000);
 
 it("a tap sees what both serve, and no more than it asked for", async () => {
