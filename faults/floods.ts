@@ -59,7 +59,11 @@ export async function floods(options: FloodOptions): Promise<FloodsResult> {
   const mesh = await ProcessMesh.start({ tag: options.tag, ports: { [HTTP]: {}, [GRPC]: {}, [TARGET]: {} } });
   try {
     await startLoadApp(mesh.pods.b, { delayMs: 0, http1Port: HTTP, grpcPort: GRPC });
-    await startLoadApp(mesh.pods.b, { delayMs: 0, http1Port: TARGET + 1, grpcPort: TARGET });
+    let said = "";
+    mesh.pods.b.start([process.execPath, new URL("sink.ts", import.meta.url).pathname, String(TARGET)], {
+      stdout: (text) => void (said += text),
+    });
+    await until("the target listens", () => said.includes("listening"));
     const neighbours = new Load(mesh.pods.a, {
       protocol: "http1",
       host: SERVICE_IP,
