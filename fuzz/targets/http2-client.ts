@@ -116,7 +116,9 @@ class ClientConversation extends Conversation {
     const { engine } = this;
     check(!engine.retired || !engine.ready, "ready and retired at once");
     check(!engine.retired || this.#retiredTold, "retired without telling");
-    const open = this.#asked.filter((one) => !one.over && one.in.error === null && !(one.in.ended && one.finished)).length;
+    // One is closed when both messages are: of ours all content is out, whatever the windows were.
+    const closed = (one: Asked): boolean => one.in.ended && one.finished && one.in.written === one.content.length;
+    const open = this.#asked.filter((one) => !one.over && one.in.error === null && !closed(one)).length;
     check(engine.activeStreams <= open || this.lazy, () => `${engine.activeStreams} streams for ${open} requests`);
   }
 
