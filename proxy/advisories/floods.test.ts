@@ -102,7 +102,8 @@ for (const [name, target] of Object.entries(targets)) {
       const proxy = target.proxy();
       await until("connections are as before", async () => (await proxy.openConnections()) <= open + 1);
       const metrics = await proxy.metrics();
-      expect(metrics.sum("tcp_close_total", { peer: "src" }) - closed).toBeGreaterThanOrEqual(chosen.length + 20);
+      // Some of the neighbours share one, and one that is reset at once may never have been accepted.
+      expect(metrics.sum("tcp_close_total", { peer: "src" }) - closed).toBeGreaterThanOrEqual(chosen.length);
       expect(proxy.internalErrors).toEqual([]);
       expect(proxy.alive).toBe(true);
     });
