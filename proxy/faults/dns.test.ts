@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:f
 import { serveHttp1 } from "../testing/apps.ts";
 import { type Behaviour, DnsServer } from "../testing/dns.ts";
 import { isLong } from "../testing/long.ts";
-import { CONTROL_PORT, canRunPods, ProcessMesh, SERVICE_IP, until } from "../testing/processes.ts";
+import { CONTROL_PORT, canRunPods, ProcessMesh, SERVICE_IP, SERVICE_NAME, until } from "../testing/processes.ts";
 import { type PodServer, requestFrom } from "../testing/sockets.ts";
 
 const it = test.if(canRunPods);
@@ -107,8 +107,11 @@ it("a name that can no longer be told: what is known is served, also by the cont
   await until("it is asked again", () => dns.questions > before + 2);
   for (let i = 0; i < 10; i++) expect(await status()).toBe(200);
   // A change is still heard.
-  mesh.write((file, who) => (who === "a" ? { ...file, updates: {} } : file));
-  mesh.write();
-  expect(await status()).toBe(200);
+  const routes = [{ condition: { path: { regex: ".*" } }, metricsLabels: { route: "new" } }];
+  mesh.write((file) => ({ ...file, profiles: { [`${SERVICE_IP}:${PORT}`]: { fullyQualifiedName: SERVICE_NAME, routes } } }));
+  await until("the route is known", async () => {
+    expect(await status()).toBe(200);
+    return (await mesh.a.metrics()).sum("route_request_total", { rt_route: "new" }) > 0;
+  });
   expect(mesh.a.internalErrors).toEqual([]);
 }, 30_000);
