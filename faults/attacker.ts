@@ -13,6 +13,7 @@ export type AttackReport = {
 const TICK_MS = 10;
 /** How long an attacker that does not read, and is not let on, holds a connection, ms. */
 const STUCK_MS = 1000;
+const CONNECTION_MS = 10;
 const FRAME_HEADER_BYTES = 9;
 
 /** Whole frames in a piece. */
@@ -84,6 +85,8 @@ if (import.meta.main) {
   let connections = 0;
   while (performance.now() < endMs) {
     connections++;
+    // A hundred connections a second: these are floods of frames.
+    await Bun.sleep(CONNECTION_MS);
     const goaway = await once(attack, { host, port: Number(port) }, pace, endMs);
     goaways[goaway] = (goaways[goaway] ?? 0) + 1;
   }
