@@ -234,15 +234,22 @@ export class DataPlane implements Traffic {
   async drainInbound(): Promise<void> {
     await backlogAccepted();
     this.#doors?.inbound.stop();
-    await this.#drains.inbound.drain();
+    await this.#drain("inbound");
   }
 
   async drainOutbound(): Promise<void> {
     await backlogAccepted();
     this.#doors?.outbound.stop();
-    const drained = this.#drains.outbound.drain();
+    const drained = this.#drain("outbound");
     if (this.#late) this.cut();
     await drained;
+  }
+
+  #drain(side: "inbound" | "outbound"): Promise<void> {
+    const app = this.#options.log.logger("linkerd::app");
+    return this.#drains[side].drain((connections, described) =>
+      app.info("waiting for connections to finish", { side, connections, described }),
+    );
   }
 
   cut(): void {

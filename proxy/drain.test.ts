@@ -37,6 +37,26 @@ test("one that says nothing is closed after the grace, not before", async () => 
   expect(performance.now() - begun).toBeGreaterThan(UNDECIDED_GRACE_MS - 100);
 });
 
+test("a drain that waits says for what, from time to time", async () => {
+  const { a, app, client } = await scene();
+  client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const server = await app.accept();
+  await server.until("\r\n\r\n");
+  const { promise: twice, resolve } = Promise.withResolvers<void>();
+  const said: string[] = [];
+  const drained = a.drains.drain((connections, described) => {
+    if (said.push(`${connections}: ${described}`) === 2) resolve();
+  }, 10);
+  await twice;
+  for (const line of said) expect(line).toMatch(/^1: HTTP\/1 \(requests: 1\) from 127\.0\.0\.1:\d+$/);
+  server.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  await client.closed;
+  await drained;
+  const before = said.length;
+  await Bun.sleep(30);
+  expect(said.length).toBe(before);
+});
+
 test("one that leaves is not waited for", async () => {
   const { a, client } = await scene();
   const drained = a.drains.drain();

@@ -1,5 +1,5 @@
 // Graceful shutdown (spec proxy §1.8): every server connection is told once, and the process waits for all of them, those included
-// that were accepted and have not said yet what they are.
+// that were accepted and have not said yet what they are. Whoever waits at night is told for what.
 import { Timer, type TimerWheel } from "#stack";
 import type { Connection } from "./transport/index.ts";
 
@@ -8,7 +8,14 @@ export interface Drainable {
   drain(): void;
   /** Ends it at once. */
   cut(): void;
+  /** What it is and where it comes from, for the log. */
+  describe(): string;
 }
+
+/** How often the log says what a drain waits for, ms. */
+export const WAITING_LOG_MS = 5000;
+/** Of how many connections it says what they are. */
+const DESCRIBED_MAX = 5;
 
 /**
  * How long a drain waits for the first bytes of a connection that was accepted before it, ms. A client that has just connected is
@@ -35,6 +42,10 @@ class Undecided implements Drainable {
 
   cut(): void {
     this.#connection.abort();
+  }
+
+  describe(): string {
+    return `undecided from ${this.#connection.peer}`;
   }
 
   #decided(): void {
@@ -74,13 +85,20 @@ export class DrainRegistry {
     if (this.#members.delete(member) && this.#members.size === 0) this.#idle?.();
   }
 
-  /** Tells everyone; resolves when the last one is gone. */
-  drain(): Promise<void> {
+  /** Tells everyone; resolves when the last one is gone. `waiting`: told what is waited for, every {@link WAITING_LOG_MS}. */
+  async drain(waiting?: (connections: number, described: string) => void, everyMs: number = WAITING_LOG_MS): Promise<void> {
     this.#draining = true;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#idle = resolve;
     for (const member of [...this.#members]) member.drain();
     if (this.#members.size === 0) resolve();
-    return promise;
+    const telling = waiting && setInterval(() => waiting(this.#members.size, this.#describe()), everyMs);
+    await promise;
+    clearInterval(telling);
+  }
+
+  #describe(): string {
+    const described = [...this.#members.values().take(DESCRIBED_MAX)].map((member) => member.describe());
+    return [...described, ...(this.#members.size > DESCRIBED_MAX ? ["…"] : [])].join(", ");
   }
 }

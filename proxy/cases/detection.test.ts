@@ -1,9 +1,9 @@
 // Spec proxy §17, 1 to 10: what the inbound side makes of a connection's first bytes.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createServer } from "node:net";
-import tls from "node:tls";
 import { createCa } from "../testing/certificates.ts";
 import { Frames, FrameType, frame, PREFACE } from "../testing/frames.ts";
+import { clientHello } from "../testing/tls.ts";
 import type { Raw } from "../testing/wire.ts";
 import { Client, request, response } from "./testing/http1.ts";
 import { allow, server } from "./testing/messages.ts";
@@ -155,19 +155,6 @@ it("17.6 a ClientHello byte by byte is terminated as mesh TLS", async () => {
   expect((await new Client(secured).ask("GET /")).body).toBe(id("client"));
   secured.socket.destroy();
 });
-
-/** The bytes of node's ClientHello. */
-async function clientHello(serverName: string): Promise<Buffer> {
-  const { promise, resolve } = Promise.withResolvers<Buffer>();
-  const listener = createServer((socket) => socket.once("data", (chunk) => resolve(chunk)).on("error", () => {}));
-  await new Promise<void>((done) => listener.listen(0, "127.0.0.1", done));
-  const client = tls.connect({ host: "127.0.0.1", port: (listener.address() as { port: number }).port, servername: serverName });
-  client.on("error", () => {});
-  const hello = await promise;
-  client.destroy();
-  listener.close();
-  return hello;
-}
 
 it("17.7 TLS of another server name passes as it is", async () => {
   const { promise, resolve } = Promise.withResolvers<Raw>();

@@ -105,6 +105,13 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
     this.abort();
   }
 
+  describe(): string {
+    const what = this.#tunnelled
+      ? "tunnel"
+      : `${this.engine instanceof Http1Server ? "HTTP/1" : "HTTP/2"} (requests: ${this.engine.activeStreams})`;
+    return `${what} from ${this.connection.peer}`;
+  }
+
   closeConnection(): void {
     this.drain();
   }

@@ -10,7 +10,7 @@ import { Frames, FrameType, frame, OK_BLOCK, PREFACE, requestBlock, u32 } from "
 import { http2App, http2Client, http2Request } from "../testing/http2.ts";
 import { allowAll, allowOnly, denyAll } from "../testing/policies.ts";
 import { TestProxy, type TestProxyOptions } from "../testing/proxies.ts";
-import { dialTls } from "../testing/tls.ts";
+import { clientHello, dialTls } from "../testing/tls.ts";
 import { dialRaw, type RawServer, raw, serveRaw } from "../testing/wire.ts";
 
 const ME = "server.ns";
@@ -155,6 +155,23 @@ test("a client certificate of another root fails the handshake", async () => {
   const client = await mesh(port, stranger).catch(() => null);
   if (client !== null) expect(await client.closed).toBe("");
   expect(proxy.ledger.sum("inbound", "tcp_error", "i/o")).toBe(1);
+});
+
+test("a ClientHello with any byte wrong leaves nothing behind", async () => {
+  const { port, proxy } = await scene();
+  const hello = await clientHello(ME);
+  const clients: Awaited<ReturnType<typeof dialRaw>>[] = [];
+  for (let at = 0; at < hello.length; at++) {
+    const wrong = Buffer.from(hello);
+    wrong[at] = (wrong[at] as number) ^ 0xff;
+    const client = await dialRaw(port);
+    client.write(wrong);
+    if (clients.push(client) % 64 === 0) for (const each of clients.splice(0)) each.socket.resetAndDestroy();
+  }
+  for (const each of clients) each.socket.resetAndDestroy();
+  const deadline = performance.now() + 5000;
+  while (proxy.drains.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(proxy.drains.size).toBe(0);
 });
 
 test("an ALPN that ordinary ports do not know is no reason to fail", async () => {

@@ -52,6 +52,13 @@ export class Tunnel implements ConnectionHandler {
     this.#upstream?.abort();
   }
 
+  describe(): string {
+    const { client } = this.#options;
+    const upstream = this.#upstream === null ? "an endpoint not reached yet" : this.#upstream.peer;
+    const half = client.peerEnded ? " (the client has ended)" : this.#upstream?.peerEnded === true ? " (the endpoint has ended)" : "";
+    return `TCP from ${client.peer} to ${upstream}${half}`;
+  }
+
   #connected(upstream: Connection): void {
     this.#abandon = null;
     const { client, initial } = this.#options;

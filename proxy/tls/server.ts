@@ -33,6 +33,10 @@ export function terminateTls(options: TerminateOptions): void {
   const { connection } = options;
   const raw = connection.socket;
   let settled = false;
+  // The runtime may tell the end of a handshake, and of the connection with it, before the upgrade has returned.
+  const adopt = (secure: TlsSocket): void => {
+    connection.socket = secure;
+  };
   const fail = (errno: string): void => {
     if (settled) return;
     settled = true;
@@ -52,6 +56,7 @@ export function terminateTls(options: TerminateOptions): void {
     socket: {
       ...socketEvents,
       handshake(socket: TlsSocket, ok: boolean, error: Error | null) {
+        adopt(socket);
         if (settled) return;
         if (!ok) {
           fail(errnoOf(error));
@@ -72,17 +77,19 @@ export function terminateTls(options: TerminateOptions): void {
         });
       },
       close(socket: TlsSocket, error?: Error) {
+        adopt(socket);
         fail(errnoOf(error) || "ECONNRESET");
         socketEvents.close(socket, error);
       },
       error(socket: TlsSocket, error: Error) {
+        adopt(socket);
         fail(errnoOf(error));
         socketEvents.error(socket, error);
       },
     },
   };
   const [, secure] = (raw.upgradeTLS as unknown as (o: UpgradeOptions) => [TlsSocket, TlsSocket])(upgrade);
-  connection.socket = secure;
+  adopt(secure);
 }
 
 /** The first DNS entry of a certificate's subject alternative names if it is a plain DNS name; wildcards are none. */

@@ -1,6 +1,6 @@
 // One byte stream over a Bun socket, plain or TLS: the only thing the HTTP and TCP stacks know of the network.
 import type { Socket } from "bun";
-import type { SocketAddr } from "#addr";
+import { formatSocketAddr, type SocketAddr } from "#addr";
 import type { Flushable, FlushQueue } from "./flush.ts";
 
 /** What happens to a connection. All calls come from the event loop, never from within a call to the connection. */
@@ -85,6 +85,11 @@ export class Connection implements Flushable {
     return { ip: canonical(this.socket.remoteAddress), port: this.socket.remotePort };
   }
 
+  /** The peer for a log: `IP:port`. */
+  get peer(): string {
+    return this.socket.remoteAddress === undefined ? "a closed connection" : formatSocketAddr(this.remote);
+  }
+
   get local(): SocketAddr {
     return { ip: canonical(this.socket.localAddress), port: this.socket.localPort };
   }
@@ -135,6 +140,8 @@ export class Connection implements Flushable {
     this.#pendingBytes = 0;
     this.#calling = true;
     this.socket.terminate();
+    // Whatever the runtime has to say of it, or has said before: the contract of this call is that `onClose` follows.
+    this.socketClose("");
     this.#calling = false;
   }
 
