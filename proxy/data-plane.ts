@@ -108,7 +108,7 @@ export class DataPlane implements Traffic {
     telemetry.groupControl(controlFamilies);
 
     // Connections take the newest certificate.
-    const tls = identity === null ? null : new TlsStore({ identity, onError: (message) => log.logger("linkerd::identity").error(message) });
+    const tls = identity === null ? null : new TlsStore(identity);
     this.tls = tls;
 
     // The control plane's word: where names are, who may call.

@@ -412,8 +412,7 @@ describe("connections", () => {
     LINKERD2_PROXY_IDENTITY_SVC_ADDR: "linkerd-identity-headless.linkerd.svc.cluster.local.:8080",
     LINKERD2_PROXY_IDENTITY_SVC_NAME: NAME,
   });
-  const store = async (identity?: FakeIdentity): Promise<TlsStore> =>
-    new TlsStore({ identity: identity ?? new FakeIdentity(OWN, await ca.issue(OWN)), onError: () => {} });
+  const store = async (identity?: FakeIdentity): Promise<TlsStore> => new TlsStore(identity ?? new FakeIdentity(OWN, await ca.issue(OWN)));
 
   test("mutual TLS to a pod found by SRV, counted under the service's name", async () => {
     const controller = await controllerIn({ tls: await ca.issue(NAME) });

@@ -60,9 +60,10 @@ export class Certifier implements Identity {
   constructor(options: CertifierOptions) {
     this.#options = options;
     this.localName = options.localName;
-    this.trustAnchorsPem = options.trustAnchorsPem;
     this.#anchors = parseAnchors(options.trustAnchorsPem, (problem) => options.log.warn(problem));
     if (this.#anchors.length === 0) throw new Error("no usable trust anchor");
+    // What the TLS library gets: those alone that could be read.
+    this.trustAnchorsPem = this.#anchors.map((anchor) => anchor.toString()).join("");
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve;
     });
@@ -97,7 +98,7 @@ export class Certifier implements Identity {
   }
 
   async #attempt(): Promise<void> {
-    const { localName, trustAnchorsPem, keyPem, csr, log, now } = this.#options;
+    const { localName, keyPem, csr, log, now } = this.#options;
     try {
       const token = await this.#options.readToken();
       if (token.length === 0) throw new Error("the token file is empty");
@@ -115,7 +116,7 @@ export class Certifier implements Identity {
       this.#current = {
         keyPem,
         certChainPem: certificates.map((certificate) => certificate.toString()).join(""),
-        trustAnchorsPem,
+        trustAnchorsPem: this.trustAnchorsPem,
         validUntilMs,
       };
     } catch (error) {

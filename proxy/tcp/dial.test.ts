@@ -53,7 +53,7 @@ async function dialed(protocol: "http1" | "http2" | null, meshed: boolean, conte
   dial(
     {
       runtime,
-      tls: new TlsStore({ identity, onError: (message) => reject(new Error(message)) }),
+      tls: new TlsStore(identity),
       timeoutMs: 2000,
       keepaliveMs: null,
       refusePort: null,

@@ -69,8 +69,7 @@ export class TestProxy {
       wallMs: () => Date.now(),
       ...(options.headTimeoutMs === undefined ? {} : { headTimeoutMs: options.headTimeoutMs }),
     });
-    const tls =
-      options.identity === null ? null : new TlsStore({ identity: options.identity, onError: (message) => console.error(message) });
+    const tls = options.identity === null ? null : new TlsStore(options.identity);
     const observers = options.observers ?? noObservers();
     const common = {
       detectTimeoutMs: 2000,

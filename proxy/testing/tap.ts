@@ -28,7 +28,7 @@ export function tapServer(identity: FakeIdentity, permitted: string): TestTap {
   const now = (): number => performance.now();
   const engines = createEngines({ streamWindow: 65535, connectionWindow: 1048576, now, wallMs: () => Date.now() });
   const { observers, taps } = createObservation({ tracer: null, now });
-  const tls = new TlsStore({ identity, onError: (message) => console.error(message) });
+  const tls = new TlsStore(identity);
   const server = new TapServer({ runtime, engines, tls, registry: taps, permitted });
   const listener = new Listener({
     ip: "127.0.0.1",

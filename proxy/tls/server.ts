@@ -2,7 +2,7 @@
 import type { Socket } from "bun";
 import { parseDnsName } from "#addr";
 import { type Connection, errnoOf, socketEvents, type TlsSession } from "../transport/connection.ts";
-import type { NativeContext } from "./context.ts";
+import type { TlsContexts } from "./context.ts";
 
 type TlsSocket = Socket<Connection>;
 
@@ -12,13 +12,13 @@ type UpgradeOptions = {
   allowHalfOpen: true;
   /** Bytes already read from the socket: the ClientHello. */
   initialData: Uint8Array;
-  tls: { secureContext: NativeContext; requestCert: true; rejectUnauthorized: false; ALPNProtocols?: Uint8Array };
+  tls: TlsContexts["server"] & { ALPNProtocols?: Uint8Array };
   socket: Record<string, unknown>;
 };
 
 export type TerminateOptions = {
   readonly connection: Connection;
-  readonly context: NativeContext;
+  readonly context: TlsContexts["server"];
   /** Everything read so far, replayed into the handshake. */
   readonly initialData: Uint8Array;
   /** Wire form of the ALPN list (RFC 7301 §3.1), null = do not negotiate. */
@@ -47,12 +47,7 @@ export function terminateTls(options: TerminateOptions): void {
     isServer: true,
     allowHalfOpen: true,
     initialData: options.initialData,
-    tls: {
-      secureContext: options.context,
-      requestCert: true,
-      rejectUnauthorized: false,
-      ...(options.alpn === null ? {} : { ALPNProtocols: options.alpn }),
-    },
+    tls: options.alpn === null ? options.context : { ...options.context, ALPNProtocols: options.alpn },
     socket: {
       ...socketEvents,
       handshake(socket: TlsSocket, ok: boolean, error: Error | null) {

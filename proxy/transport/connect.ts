@@ -1,7 +1,7 @@
 // Dials a peer, plain or with mesh TLS, within one timeout (spec proxy §4.7).
 import type { Socket } from "bun";
 import { formatSocketAddr, type SocketAddr } from "#addr";
-import type { NativeContext } from "../tls/context.ts";
+import type { TlsContexts } from "../tls/context.ts";
 import { Connection, type ConnectionHandler, errnoOf, socketEvents } from "./connection.ts";
 import type { FlushQueue } from "./flush.ts";
 import { descriptorOf, tune } from "./listen.ts";
@@ -21,7 +21,7 @@ export type ConnectOptions = {
   readonly tune?: ((socket: Socket<Connection>) => void) | undefined;
   /** A connection with this file descriptor or a higher one is given up; default: none. */
   readonly maxDescriptor?: number;
-  readonly tls: { readonly context: NativeContext; readonly serverName: string; readonly alpn: Uint8Array | null } | null;
+  readonly tls: { readonly context: TlsContexts["client"]; readonly serverName: string; readonly alpn: Uint8Array | null } | null;
   /** Exactly one of the two is called, never within `connect` itself. The connection is ready for writing. */
   readonly onConnect: (connection: Connection) => void;
   readonly onError: (error: ConnectError) => void;
@@ -58,9 +58,8 @@ export function connect(options: ConnectOptions): () => void {
         ? {}
         : {
             tls: {
-              secureContext: tls.context,
+              ...tls.context,
               serverName: tls.serverName,
-              rejectUnauthorized: true,
               ...(tls.alpn === null ? {} : { ALPNProtocols: tls.alpn }),
             } as object,
           }),

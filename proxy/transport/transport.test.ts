@@ -1,5 +1,6 @@
 // Real sockets on loopback: plain and TLS doors, half-close, backpressure, the gate before the first certificate.
 import { afterEach, beforeAll, expect, test } from "bun:test";
+import tls from "node:tls";
 import { createCa, type TestCa } from "../testing/certificates.ts";
 import { alpnWire, createContexts, type TlsContexts, terminateTls } from "../tls/index.ts";
 import { Connection, type ConnectionHandler, PART_BYTES } from "./connection.ts";
@@ -120,6 +121,36 @@ test("a client without a certificate is anonymous", async () => {
   const connection = await dial(door.port, { tls: { context: anonymous, serverName: "server.test", alpn: null } });
   cleanup.push(() => connection.abort());
   expect(await session.promise).toEqual({ peerId: null, alpn: null });
+});
+
+test.each(["TLSv1.1", "TLSv1.2", "TLSv1.3"] as const)("a client of %s: taken from 1.2 on, its session never resumed", async (version) => {
+  const door = tlsDoor({ onSession: (connection) => void connection.write(Buffer.from("hello")) });
+  let session: Buffer | undefined;
+  const visit = (): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = tls.connect({
+        host: "127.0.0.1",
+        port: door.port,
+        servername: "server.test",
+        ca: ca.pem,
+        minVersion: "TLSv1",
+        maxVersion: version,
+        ...(session === undefined ? {} : { session }),
+      });
+      socket.on("session", (offered: Buffer) => {
+        session = offered;
+      });
+      socket.on("error", () => resolve("refused"));
+      socket.on("data", () =>
+        setImmediate(() => {
+          session ??= socket.getSession();
+          resolve(`${socket.getProtocol()} ${socket.isSessionReused() ? "resumed" : "new"}`);
+          socket.destroy();
+        }),
+      );
+    });
+  const outcome = version === "TLSv1.1" ? "refused" : `${version} new`;
+  expect([await visit(), await visit()]).toEqual([outcome, outcome]);
 });
 
 test("a certificate of another root fails the handshake", async () => {
