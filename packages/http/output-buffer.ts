@@ -2,9 +2,8 @@
 // buffers go round among the connections of a process instead of being made, cleared and collected for every write.
 import { OUTPUT_BYTES } from "./exchange.ts";
 
-/** Output to this size is handed out as a copy; so much an idle connection holds at most. */
-const COPIED_BYTES = 4096;
-const FIRST_BYTES = 512;
+/** Output to this size is handed out as a copy, so that its buffer is free at once. */
+const SMALL_BYTES = 4096;
 /** A buffer of the pool: a full output and the frame that goes over it. */
 const POOLED_BYTES = OUTPUT_BYTES + 32 * 1024;
 /** Buffers that wait for use in a pool: about as many connections write much in one event-loop turn. */
@@ -12,18 +11,25 @@ export const MAX_POOLED = 16;
 /** Below this a loop is faster than the call of a native copy. */
 const COPY_BY_HAND_BYTES = 48;
 
-/** Large buffers that are free. The engines of a process share one. */
+/** Buffers that are free: an idle connection has none. The engines of a process share one pool. */
 export class OutputPool {
   readonly #free: Uint8Array[] = [];
+  readonly #small: Uint8Array[] = [];
 
   take(): Uint8Array {
     return this.#free.pop() ?? new Uint8Array(POOLED_BYTES);
   }
 
+  takeSmall(): Uint8Array {
+    return this.#small.pop() ?? new Uint8Array(SMALL_BYTES);
+  }
+
   /** Takes back a buffer, or a view of one, whose bytes nobody needs; others than its own are left to the collector. */
   give(bytes: Uint8Array): void {
-    if (bytes.buffer.byteLength !== POOLED_BYTES || this.#free.length >= MAX_POOLED) return;
-    this.#free.push(bytes.length === POOLED_BYTES ? bytes : new Uint8Array(bytes.buffer));
+    const { byteLength } = bytes.buffer;
+    const free = byteLength === POOLED_BYTES ? this.#free : byteLength === SMALL_BYTES ? this.#small : null;
+    if (free === null || free.length >= MAX_POOLED) return;
+    free.push(bytes.length === byteLength ? bytes : new Uint8Array(bytes.buffer));
   }
 
   /** A copy for some time; to be given back. Small ones are not worth a buffer of the pool. */
@@ -85,9 +91,12 @@ export class OutputBuffer {
       return begin;
     }
     this.#last = n;
-    if (this.start === 0 && this.bytes.length <= COPIED_BYTES) {
+    if (this.start === 0 && this.bytes.length === SMALL_BYTES) {
+      const copy = this.bytes.slice(0, n);
+      this.#pool.give(this.bytes);
+      this.bytes = NONE;
       this.end = 0;
-      return this.bytes.slice(0, n);
+      return copy;
     }
     const all = this.bytes.subarray(this.start, this.end);
     this.#lent = this.bytes;
@@ -108,8 +117,7 @@ export class OutputBuffer {
     const pending = this.end - this.start;
     const need = Math.max(pending + n, pending === 0 ? this.#last : 0);
     const { bytes } = this;
-    if (need <= COPIED_BYTES)
-      this.bytes = new Uint8Array(Math.min(COPIED_BYTES, Math.max(FIRST_BYTES, need > 512 ? need + (need >> 1) : need)));
+    if (need <= SMALL_BYTES) this.bytes = this.#pool.takeSmall();
     else this.bytes = need <= POOLED_BYTES ? this.#pool.take() : new Uint8Array(need + (need >> 1));
     if (pending > 0) this.bytes.set(bytes.subarray(this.start, this.end));
     // Its beginning may be on its way still.

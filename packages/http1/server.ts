@@ -128,6 +128,8 @@ export class Http1Server implements ServerEngine {
       if (this.#out.hasCredit) this.#exchange?.written(this.#out.takeCredit());
       if (bytes !== null) return bytes;
       if (!this.#out.empty) continue;
+      // An idle connection keeps nothing of its last exchange.
+      if (this.#exchange?.over) this.#exchange = null;
       if (this.#running || this.#read !== Read.HEAD || this.#partial || this.#input.length === 0) return null;
       this.#continue();
       this.#updateReading();

@@ -13,13 +13,13 @@ export type DetectHttpOptions = {
   /** `version` null: not HTTP. `timedOut`: nothing was read. Called once; may be called at once. */
   readonly onDetected: (version: HttpVersion | null, initial: Uint8Array | null, timedOut: boolean) => void;
   /** The connection closed first. */
-  readonly onClose: (errno: string) => void;
+  readonly onClose?: (errno: string) => void;
 };
 
 export function detectHttpOn(options: DetectHttpOptions): void {
   const { initial, connection } = options;
   if (initial !== null && initial.length > 0) options.onDetected(detectHttp(initial), initial, false);
-  else if (connection.closeReported) options.onClose("");
+  else if (connection.closeReported) options.onClose?.("");
   else if (connection.peerEnded) options.onDetected(null, null, false);
   else connection.handler = new Detector(options);
 }
@@ -51,7 +51,7 @@ class Detector implements ConnectionHandler {
     this.#timer.stop();
     if (this.#done) return;
     this.#done = true;
-    this.#options.onClose(errno);
+    this.#options.onClose?.(errno);
   }
 
   onFlush(): void {}

@@ -37,7 +37,7 @@ export type HttpServerOptions = {
   /** Null: requests are not traced. */
   readonly tracer: RequestTracer | null;
   /** Called once, when the connection is gone (a tunnel included). */
-  readonly onClose: () => void;
+  readonly onClose?: () => void;
   /** What the service knows of this connection: its target, policy, client … */
   readonly context: object;
 };
@@ -48,7 +48,7 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   readonly #service: HttpService;
   readonly #drains: DrainRegistry;
   readonly #tracer: RequestTracer | null;
-  readonly #onClose: () => void;
+  readonly #onClose: (() => void) | undefined;
   readonly #headTimeoutMs: number;
   #headTimer: Timer | null = null;
   #tunnelled = false;
@@ -161,6 +161,6 @@ export class HttpServerConnection extends EngineDriver implements RequestHandler
   #gone(): void {
     this.#headTimer?.stop();
     this.#drains.delete(this);
-    this.#onClose();
+    this.#onClose?.();
   }
 }

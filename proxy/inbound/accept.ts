@@ -29,7 +29,6 @@ export function acceptTls(stage: TlsStage): void {
     runtime: context.runtime,
     connection,
     timeoutMs,
-    onClose() {},
     onTimeout() {
       telemetry.tcpError("tls detection timeout", dst);
       connection.abort();

@@ -79,7 +79,6 @@ export class Admin {
       connection,
       initial,
       timeoutMs: DETECT_TIMEOUT_MS,
-      onClose() {},
       onDetected: (detected, bytes, timedOut) => {
         const version = detected ?? (!timedOut ? null : client.tls.kind === "established" ? "http2" : "http1");
         if (version === null) connection.abort();
@@ -93,7 +92,6 @@ export class Admin {
             service: this.#http,
             drains,
             tracer: null,
-            onClose() {},
             context: client,
           });
       },

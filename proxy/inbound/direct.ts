@@ -118,7 +118,6 @@ export class DirectConnections {
       connection,
       initial: null,
       timeoutMs: settings.detectTimeoutMs,
-      onClose() {},
       onDetected: (version, initial) => {
         if (version !== null) this.#serve(connection, version, initial, new GatewayHttpService(this.#context, null), client);
         else {
@@ -147,7 +146,7 @@ export class DirectConnections {
   #serve(connection: Connection, version: "http1" | "http2", initial: Uint8Array | null, service: HttpService, context: object): void {
     const { runtime, engines, drains, observers } = this.#context;
     const tracer = observers.tracers?.inbound ?? null;
-    new HttpServerConnection({ runtime, engines, connection, version, initial, service, drains, tracer, onClose() {}, context });
+    new HttpServerConnection({ runtime, engines, connection, version, initial, service, drains, tracer, context });
   }
 }
 

@@ -98,7 +98,6 @@ export class Inbound {
         connection,
         initial,
         timeoutMs: protocol.kind === "detect" ? protocol.timeoutMs : settings.detectTimeoutMs,
-        onClose() {},
         onDetected: (version, bytes, timedOut) => {
           if (timedOut) log("info", "HTTP detection timed out", { port: client.dst.port });
           // A declared HTTP/1 port is detected only because a peer may upgrade.
@@ -120,7 +119,6 @@ export class Inbound {
       service: this.#http,
       drains,
       tracer: observers.tracers?.inbound ?? null,
-      onClose() {},
       context: client,
     });
   }

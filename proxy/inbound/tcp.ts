@@ -67,7 +67,6 @@ export function serveDirectTcp(options: InboundTcpOptions): void {
     drains: context.drains,
     dial: application(context, client.dst),
     onError: (error) => context.telemetry.tcpError(error.kind === "loop" ? "unexpected" : "i/o", client.dst),
-    onClose() {},
   });
 }
 

@@ -5,6 +5,9 @@ import type { TransportCounters } from "../transport/index.ts";
 
 type Found = { readonly opens: Counter; readonly open: Gauge; readonly counters: TransportCounters };
 
+/** Scopes that are remembered. */
+const MAX_SCOPES = 1024;
+
 /** Open connections and their bytes. */
 export class TransportFamilies {
   readonly opens: CounterFamily;
@@ -12,6 +15,8 @@ export class TransportFamilies {
   readonly reads: CounterFamily;
   readonly writes: CounterFamily;
   readonly closes: CounterFamily;
+  /** Most connections are like one before. */
+  readonly #scopes = new Map<string, TransportScope>();
 
   constructor(retention: number) {
     this.opens = new CounterFamily({ name: "tcp_open_total", help: "Total count of opened connections", retention });
@@ -27,6 +32,16 @@ export class TransportFamilies {
 
   /** Series appear with the first connection, and stay while any is open. */
   scope(labels: string): TransportScope {
+    let scope = this.#scopes.get(labels);
+    if (scope === undefined) {
+      if (this.#scopes.size >= MAX_SCOPES) this.#scopes.clear();
+      scope = this.#scope(labels);
+      this.#scopes.set(labels, scope);
+    }
+    return scope;
+  }
+
+  #scope(labels: string): TransportScope {
     let found: Found | null = null;
     return {
       open: () => {
@@ -44,14 +59,33 @@ export class TransportFamilies {
     const reads = this.reads.get(labels, open);
     const writes = this.writes.get(labels, open);
     // One object for all connections of a scope: the counters do not tell them apart.
-    const counters: TransportCounters = {
-      read: (bytes) => reads.add(bytes),
-      wrote: (bytes) => writes.add(bytes),
-      closed: (errno) => {
-        this.closes.get(joinLabels(labels, formatLabels([["errno", errno]])), open).add();
-        open.add(-1);
-      },
-    };
+    const counters = new ScopeCounters(this.closes, labels, { open, reads, writes });
     return { opens: this.opens.get(labels, open), open, counters };
+  }
+}
+
+class ScopeCounters implements TransportCounters {
+  readonly #closes: CounterFamily;
+  readonly #labels: string;
+  readonly #series: { readonly open: Gauge; readonly reads: Counter; readonly writes: Counter };
+
+  constructor(closes: CounterFamily, labels: string, series: { readonly open: Gauge; readonly reads: Counter; readonly writes: Counter }) {
+    this.#closes = closes;
+    this.#labels = labels;
+    this.#series = series;
+  }
+
+  read(bytes: number): void {
+    this.#series.reads.add(bytes);
+  }
+
+  wrote(bytes: number): void {
+    this.#series.writes.add(bytes);
+  }
+
+  closed(errno: string): void {
+    const { open } = this.#series;
+    this.#closes.get(joinLabels(this.#labels, formatLabels([["errno", errno]])), open).add();
+    open.add(-1);
   }
 }

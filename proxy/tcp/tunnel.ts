@@ -12,7 +12,7 @@ export type TunnelOptions = {
   /** The dial failed; the client's connection is dropped. */
   readonly onError: (error: ConnectError) => void;
   /** Called once: everything is closed. */
-  readonly onClose: () => void;
+  readonly onClose?: () => void;
 };
 
 /** A tunnel is not cut by a drain: the process waits for it (spec proxy §1.8). */
@@ -95,6 +95,6 @@ export class Tunnel implements ConnectionHandler {
     if (this.#over) return;
     this.#over = true;
     this.#options.drains.delete(this);
-    this.#options.onClose();
+    this.#options.onClose?.();
   }
 }

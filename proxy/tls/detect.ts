@@ -17,7 +17,7 @@ export type DetectTlsOptions = {
   /** Nothing conclusive came in time. */
   readonly onTimeout: () => void;
   /** The connection closed first. */
-  readonly onClose: (errno: string) => void;
+  readonly onClose?: (errno: string) => void;
 };
 
 export function detectTls(options: DetectTlsOptions): void {
@@ -58,7 +58,7 @@ class Detector implements ConnectionHandler {
     this.#timer.stop();
     if (this.#done) return;
     this.#done = true;
-    this.#options.onClose(errno);
+    this.#options.onClose?.(errno);
   }
 
   onFlush(): void {}

@@ -1,7 +1,7 @@
 // Terminates mesh TLS on an accepted connection whose first bytes have been read already (spec proxy §3.3).
 import type { Socket } from "bun";
 import { parseDnsName } from "#addr";
-import { type Connection, errnoOf, socketEvents, type TlsSession } from "../transport/connection.ts";
+import { type Connection, errnoOf, type Handshake, socketEvents } from "../transport/connection.ts";
 import type { TlsContexts } from "./context.ts";
 
 type TlsSocket = Socket<Connection>;
@@ -13,79 +13,70 @@ type UpgradeOptions = {
   /** Bytes already read from the socket: the ClientHello. */
   initialData: Uint8Array;
   tls: TlsContexts["server"] & { ALPNProtocols?: Uint8Array };
-  socket: Record<string, unknown>;
+  socket: typeof secureEvents;
 };
 
-export type TerminateOptions = {
+export type TerminateOptions = Handshake & {
   readonly connection: Connection;
   readonly context: TlsContexts["server"];
   /** Everything read so far, replayed into the handshake. */
   readonly initialData: Uint8Array;
   /** Wire form of the ALPN list (RFC 7301 §3.1), null = do not negotiate. */
   readonly alpn: Uint8Array | null;
-  /** Exactly one of the two is called, before any `onData`. After `onFailure` the connection is closed. */
-  readonly onSession: (session: TlsSession) => void;
-  readonly onFailure: (errno: string) => void;
 };
 
 /** The connection carries plaintext from `onSession` on. A client certificate is optional, but must verify if sent. */
 export function terminateTls(options: TerminateOptions): void {
-  const { connection } = options;
-  const raw = connection.socket;
-  let settled = false;
-  // The runtime may tell the end of a handshake, and of the connection with it, before the upgrade has returned.
-  const adopt = (secure: TlsSocket): void => {
-    connection.socket = secure;
-  };
-  const fail = (errno: string): void => {
-    if (settled) return;
-    settled = true;
-    options.onFailure(errno);
-  };
+  const { connection, context, initialData, alpn } = options;
+  connection.handshake = options;
   const upgrade: UpgradeOptions = {
     data: connection,
     isServer: true,
     allowHalfOpen: true,
-    initialData: options.initialData,
-    tls: options.alpn === null ? options.context : { ...options.context, ALPNProtocols: options.alpn },
-    socket: {
-      ...socketEvents,
-      handshake(socket: TlsSocket, ok: boolean, error: Error | null) {
-        adopt(socket);
-        if (settled) return;
-        if (!ok) {
-          fail(errnoOf(error));
-          socket.terminate();
-          return;
-        }
-        const certificate = socket.getPeerX509Certificate();
-        if (certificate && !socket.authorized) {
-          // Presented, and does not chain to the anchors (or is expired): as good as a failed handshake.
-          fail("EBADCERT");
-          socket.terminate();
-          return;
-        }
-        settled = true;
-        options.onSession({
-          peerId: certificate ? firstDnsName(certificate.subjectAltName) : null,
-          alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
-        });
-      },
-      close(socket: TlsSocket, error?: Error) {
-        adopt(socket);
-        fail(errnoOf(error) || "ECONNRESET");
-        socketEvents.close(socket, error);
-      },
-      error(socket: TlsSocket, error: Error) {
-        adopt(socket);
-        fail(errnoOf(error));
-        socketEvents.error(socket, error);
-      },
-    },
+    initialData,
+    tls: alpn === null ? context : { ...context, ALPNProtocols: alpn },
+    socket: secureEvents,
   };
-  const [, secure] = (raw.upgradeTLS as unknown as (o: UpgradeOptions) => [TlsSocket, TlsSocket])(upgrade);
-  adopt(secure);
+  const [, secure] = (connection.socket.upgradeTLS as unknown as (o: UpgradeOptions) => [TlsSocket, TlsSocket])(upgrade);
+  connection.socket = secure;
 }
+
+/** Ends the wait. The runtime may tell how it ended before the upgrade has returned, and the connection's end with it. */
+function settle(secure: TlsSocket): Handshake | null {
+  const connection = secure.data;
+  const { handshake } = connection;
+  if (handshake !== null) connection.socket = secure;
+  connection.handshake = null;
+  return handshake;
+}
+
+// The same for all connections: an idle one keeps nothing of its handshake.
+const secureEvents = {
+  ...socketEvents,
+  handshake(socket: TlsSocket, ok: boolean, error: Error | null): void {
+    const waiting = settle(socket);
+    if (waiting === null) return;
+    const certificate = ok ? socket.getPeerX509Certificate() : undefined;
+    // One that was presented and does not chain to the anchors, or is expired, is as good as a failed handshake.
+    if (!ok || (certificate && !socket.authorized)) {
+      waiting.onFailure(ok ? "EBADCERT" : errnoOf(error));
+      socket.terminate();
+      return;
+    }
+    waiting.onSession({
+      peerId: certificate ? firstDnsName(certificate.subjectAltName) : null,
+      alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
+    });
+  },
+  close(socket: TlsSocket, error?: Error): void {
+    settle(socket)?.onFailure(errnoOf(error) || "ECONNRESET");
+    socketEvents.close(socket, error);
+  },
+  error(socket: TlsSocket, error: Error): void {
+    settle(socket)?.onFailure(errnoOf(error));
+    socketEvents.error(socket, error);
+  },
+};
 
 /** The first DNS entry of a certificate's subject alternative names if it is a plain DNS name; wildcards are none. */
 export function firstDnsName(subjectAltName: string | undefined): string | null {

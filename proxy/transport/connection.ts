@@ -34,6 +34,13 @@ export type TlsSession = {
   readonly alpn: string | null;
 };
 
+/** Whoever waits for a handshake with a client. Exactly one of the two is called, before any `onData`. */
+export interface Handshake {
+  onSession(session: TlsSession): void;
+  /** The connection is closed, or about to be. */
+  onFailure(errno: string): void;
+}
+
 /** Parts of a large read, where its handler takes parts. */
 export const PART_BYTES = 64 * 1024;
 /** Read buffers from this size on are freed at once; smaller ones are cheaper collected. */
@@ -52,6 +59,8 @@ export class Connection implements Flushable {
   handler: ConnectionHandler;
   counters: TransportCounters | null = null;
   tls: TlsSession | null = null;
+  /** One is under way. */
+  handshake: Handshake | null = null;
   /** The peer's half is over. */
   peerEnded = false;
   closed = false;
