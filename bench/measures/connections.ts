@@ -18,6 +18,8 @@ const HOLD_RATE = 250;
 const CLIENT_CONNECTIONS = 200;
 /** Brings code and tables into memory before idle connections are weighed. */
 const WARM_CONNECTIONS = 50;
+/** Until a proxy that compiles as it goes has compiled what a connection needs. */
+const WARM_SECONDS = 10;
 const SETTLE_MS = 6000;
 
 export const connections: Measure = {
@@ -42,7 +44,8 @@ const target = (chain: Chain, tls: string): ConnectionsTarget => ({ ip: chain.se
 
 async function accepted(run: Run, chains: Chains, tls: string): Promise<Row[]> {
   const { lab, plan } = run;
-  for (const chain of chains.values()) await connectionsAtRate(lab, chain.client, target(chain, tls), 1, WARM_CONNECTIONS);
+  run.say("warming up");
+  for (const chain of chains.values()) await connectionsAtRate(lab, chain.client, target(chain, tls), WARM_SECONDS, RATE);
   const cells: ReadonlyMap<string, readonly Cell[]> = await interleaveCells(run, "connections", chains, plan.repeats, (chain) =>
     charge(chain, () => connectionsAtRate(lab, chain.client, target(chain, tls), plan.connectionSeconds, RATE)),
   );
