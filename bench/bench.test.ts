@@ -22,8 +22,8 @@ describe("/proc", () => {
   });
 
   test("memory", () => {
-    const rollup = "55d0-7ffc ---p 0 00:00 0 [rollup]\nRss:  1000 kB\nPss:  500 kB\nPrivate_Clean:  100 kB\nPrivate_Dirty:  200 kB\n";
-    expect(memoryOfRollup(rollup)).toEqual({ rss: 1.024, pss: 0.512, private: 0.3072 });
+    const rollup = "55d0-7ffc ---p 0 00:00 0 [rollup]\nRss:  1000 kB\nPss:  500 kB\nPrivate_Dirty:  200 kB\nAnonymous:  300 kB\n";
+    expect(memoryOfRollup(rollup)).toEqual({ rss: 1.024, pss: 0.512, own: 0.3072 });
   });
 
   test("this process", () => {

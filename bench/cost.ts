@@ -41,20 +41,20 @@ export function cpuTime(pid: number): Cpu {
   return { total: all.reduce((sum, cpu) => sum + cpu.total, 0), kernel: all.reduce((sum, cpu) => sum + cpu.kernel, 0) };
 }
 
-/** In MB (10⁶ bytes). */
-export type Memory = { readonly rss: number; readonly pss: number; readonly private: number };
+/** In MB (10⁶ bytes). `own`: anonymous; the rest are files, which processes share. */
+export type Memory = { readonly rss: number; readonly pss: number; readonly own: number };
 
 /** Sums of one smaps_rollup, in MB. */
 export function memoryOfRollup(rollup: string): Memory {
   const kb = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1] ?? 0);
   const mb = (value: number): number => (value * 1024) / 1e6;
-  return { rss: mb(kb("Rss")), pss: mb(kb("Pss")), private: mb(kb("Private_Clean") + kb("Private_Dirty")) };
+  return { rss: mb(kb("Rss")), pss: mb(kb("Pss")), own: mb(kb("Anonymous")) };
 }
 
 export function memory(pid: number): Memory {
   const all = family(pid).map((id) => memoryOfRollup(readFileSync(`/proc/${id}/smaps_rollup`, "latin1")));
   const sum = (pick: (m: Memory) => number): number => all.reduce((total, m) => total + pick(m), 0);
-  return { rss: sum((m) => m.rss), pss: sum((m) => m.pss), private: sum((m) => m.private) };
+  return { rss: sum((m) => m.rss), pss: sum((m) => m.pss), own: sum((m) => m.own) };
 }
 
 /** TCP connections opened so far from the network namespace of a process. */

@@ -66,7 +66,7 @@ export function saturationHttp2(lab: Lab, chain: Chain, kind: Http2Kind, seconds
 /** Mean of both proxies. */
 export function memoryOf(chain: Chain): Memory {
   const [a, b] = [memory(chain.a), memory(chain.b)];
-  return { rss: (a.rss + b.rss) / 2, pss: (a.pss + b.pss) / 2, private: (a.private + b.private) / 2 };
+  return { rss: (a.rss + b.rss) / 2, pss: (a.pss + b.pss) / 2, own: (a.own + b.own) / 2 };
 }
 
 /** Waits until the chain gives the right answer to a client that knows nothing of proxies. */

@@ -43,6 +43,8 @@ export async function main(_args: string[], env: Env): Promise<number> {
 }
 
 async function run(config: Config, log: Log): Promise<number> {
+  // What loading the code left behind: uncollected it makes the heap larger for good, 0.4 MB of a proxy's memory.
+  Bun.gc(true);
   const stop = shutdownSignal();
   // Identity: the key stays, the certificate is renewed.
   const certifier: Certifier | null =

@@ -1,22 +1,22 @@
 // HTTP/1 through two proxies: CPU per request as fast as it goes (P1) and at a low rate (P2), added latency (P5), CPU of large
 // bodies (P6), and memory idle and after each (P9).
-import type { Pair } from "../lab.ts";
 import { bodies, type Cell, type Latency, latency, memoryOf, rate, saturation } from "../measure.ts";
 import { type About, costRow, FAIRLEAD, type Row, rowOf, valuesRow } from "../report.ts";
 import { type Chains, interleaveCells, type Measure, type Run, warmUp, withChains } from "../run.ts";
 import { median } from "../statistics.ts";
 import { envoy } from "../systems/envoy.ts";
-import { fairlead } from "../systems/fairlead.ts";
 import { haproxy } from "../systems/haproxy.ts";
+import type { Chain } from "../systems/system.ts";
 
 const ENVOY = envoy.name;
 const HAPROXY = haproxy.name;
 const DIRECT = "direct";
 const QUIET = "quiet";
 const RATE = 2000;
-/** Proxies of one node over which file pages are shared. */
+/** Proxies like these on one node: of what they share each counts a part. */
 const NODE_PROXIES = 20;
-const SETTLE_MS = 5000;
+/** After a load, until memory is read. */
+const SETTLE_MS = 6000;
 const QUANTILES = ["p50", "p99", "p999"] as const;
 type Quantile = (typeof QUANTILES)[number];
 const quantileName = (quantile: Quantile): string => quantile.replace("999", "99.9");
@@ -60,24 +60,23 @@ export const http1: Measure = {
       const { lab, plan, say } = run;
       const wants = (...ids: string[]): boolean => ids.some((id) => wanted.has(id));
       const rows: Row[] = [];
-      let fill: Pair | null = null;
       const memories: [what: string, bar: number, goal: number, values: Record<string, number>][] = [];
-      const remember = (what: string, bar: number, goal: number): void => {
-        if (wants("P9"))
-          memories.push([what, bar, goal, Object.fromEntries([...chains].map(([name, chain]) => [name, memoryOf(chain).pss]))]);
-      };
-      if (wants("P9") && chains.has(FAIRLEAD)) {
-        // With its node full, as a proxy is.
-        fill = await fairlead.fill(lab, run.authority, NODE_PROXIES - 2);
+      const remember = async (what: string, bar: number, goal: number): Promise<void> => {
+        if (!wants("P9")) return;
         await Bun.sleep(SETTLE_MS);
-      }
-      remember(`memory, idle (${NODE_PROXIES} on the node)`, 12, 6);
+        const pss = (chain: Chain): number => {
+          const { rss, own } = memoryOf(chain);
+          return own + (rss - own) / NODE_PROXIES;
+        };
+        memories.push([what, bar, goal, Object.fromEntries([...chains].map(([name, chain]) => [name, pss(chain)]))]);
+      };
+      await remember(`memory, idle (${NODE_PROXIES} on the node)`, 12, 6);
       say("warming up");
       await warmUp(run, chains, "http1", 2);
       if (wants("P2", "P9")) {
         const cells = await interleaveCells(run, "2,000 rps", chains, plan.repeats, (chain) => rate(lab, chain, plan.rateSeconds, RATE));
         if (wants("P2")) rows.push(costRow(AT_RATE, cells));
-        remember("memory, after 2,000 rps", 20, 8);
+        await remember("memory, after 2,000 rps", 20, 8);
       }
       if (wants("P1", "P3", "P5")) {
         const cells = await interleaveCells(run, "saturation", chains, plan.repeats, (chain) =>
@@ -92,9 +91,8 @@ export const http1: Measure = {
         for (const chain of chains.values()) await bodies(lab, chain, WARM_BODIES_SECONDS);
         const cells = await interleaveCells(run, "1 MB bodies", chains, plan.repeats, (chain) => bodies(lab, chain, plan.bodySeconds));
         if (wants("P6")) rows.push(costRow({ ...BODIES, scale: (cell) => (cell.a + cell.b) / 1000 / MEGABYTE }, cells));
-        remember("memory, after 1 MB bodies", 40, 20);
+        await remember("memory, after 1 MB bodies", 40, 20);
       }
-      if (fill !== null) await lab.remove([fill.client, fill.server]);
       for (const [what, bar, goal, values] of memories)
         rows.push(rowOf({ id: "P9", what, unit: "MB PSS", bar: [{ max: bar }], goal: [{ max: goal }] }, values));
       return rows;

@@ -124,8 +124,6 @@ async function startControlPlane(
 }
 
 export type Fairlead = System & {
-  /** Starts idle proxies of other pods; where they are. */
-  fill(lab: Lab, authority: Authority, count: number): Promise<Pair>;
   /** From the start of the process until `/ready`: certificate installed, ms; one value per start. */
   startTimes(lab: Lab, authority: Authority, repeats: number): Promise<number[]>;
 };
@@ -195,23 +193,6 @@ export const fairlead: Fairlead = {
     if (!has(server, "inbound_http_authz_allow_total", 'srv_name="web"', 'saz_name="web-client"'))
       return "no inbound_http_authz_allow_total of the policy at proxy B";
     return null;
-  },
-  /** Idle proxies of other pods on the node: one namespace is enough, as nothing is redirected to them. */
-  async fill(lab, authority, count) {
-    const pair = lab.pods("fill");
-    const pod = pair.client;
-    await startControlPlane(lab, authority, pod, pair);
-    for (let i = 0; i < count; i++) {
-      const at = (offset: number): string => `127.0.0.1:${20_000 + i * 4 + offset}`;
-      const env = await environment(lab, authority, `fill-${i}`, CLIENT_ID, pod, {
-        outbound: at(0),
-        inbound: at(1),
-        control: at(2),
-        admin: at(3),
-      });
-      lab.startProxy(pod, proxyCommand(lab), { env, log: `fairlead-fill-${i}.log` });
-    }
-    return pair;
   },
   async startTimes(lab, authority, repeats) {
     const pair = lab.pods("start");
