@@ -51,6 +51,8 @@ const BODIES: About = {
 };
 /** Until a proxy that compiles as it goes has compiled what large bodies need. */
 const WARM_BODIES_SECONDS = 10;
+/** A turn of another system later, a proxy that asks a control plane has forgotten the service. */
+const WARM_LATENCY_SECONDS = 1;
 const MEGABYTE = 1.048576;
 
 export const http1: Measure = {
@@ -118,6 +120,7 @@ async function latencies(run: Run, chains: Chains, requestsPerSecond: number): P
   const samples = new Map<string, Latency[]>();
   const faults = new Map<string, string[]>();
   const take = async (name: string, client: typeof pods.client, ip: string, turn: number): Promise<void> => {
+    await latency(lab, client, ip, WARM_LATENCY_SECONDS, requestsPerSecond);
     const result = await latency(lab, client, ip, plan.latencySeconds, requestsPerSecond);
     say(
       `latency ${turn}/${plan.repeats}  ${name.padEnd(12)} ${Math.round(result.p50)} / ${Math.round(result.p99)} / ${Math.round(result.p999)} µs at ${requestsPerSecond} rps${result.faults.map((fault) => `  void: ${fault}`).join("")}`,
