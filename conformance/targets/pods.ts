@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { createCa, type TestCa } from "../../proxy/testing/certificates.ts";
 import type { ControlPlaneFile } from "../../proxy/testing/control-plane.ts";
 import { createPods, type Pod, type Pods, PROXY_UID } from "../../proxy/testing/namespaces.ts";
+import { undoAtExit } from "../../proxy/testing/undo.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const SERVICE = "10.96.0.10";
@@ -62,8 +63,6 @@ export class Scene {
   readonly #ca: TestCa;
   readonly #pods: Pods;
   readonly #logs = new Map<string, string>();
-  readonly #remove = (): void => this.#clean();
-  readonly #interrupted = (): never => process.exit(130);
   #changes: Promise<void> = Promise.resolve();
   #stopping = false;
   /** Files that the client's control plane has read since its start. */
@@ -77,10 +76,6 @@ export class Scene {
     this.#options = options;
     this.#ca = ca;
     this.directory = mkdtempSync(join(tmpdir(), "fairlead-conformance-"));
-    // A run that is interrupted takes its namespaces along.
-    process.on("exit", this.#remove);
-    process.on("SIGINT", this.#interrupted);
-    process.on("SIGTERM", this.#interrupted);
     this.#pods = createPods(`c${process.pid % 1_000_000}`);
     Bun.spawnSync(["chmod", "755", this.directory]);
     copyFileSync(cast.binary, join(this.directory, "fairlead"));
@@ -296,14 +291,11 @@ export class Scene {
     this.#stopping = true;
     this.#onRead?.();
     await this.#changes;
-    process.off("exit", this.#remove);
-    process.off("SIGINT", this.#interrupted);
-    process.off("SIGTERM", this.#interrupted);
     this.#clean();
   }
 
-  #clean(): void {
+  readonly #clean = undoAtExit(() => {
     this.#pods.remove();
     rmSync(this.directory, { recursive: true, force: true });
-  }
+  });
 }

@@ -1,7 +1,8 @@
 // Two network namespaces joined by a link, each with the mesh's redirect rules: a pod each, as far as a proxy can tell.
 import { dlopen, FFIType } from "bun:ffi";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync } from "node:fs";
+import { undoAtExit } from "./undo.ts";
 
 export const PROXY_UID = 2102;
 
@@ -106,16 +107,30 @@ export class Pod {
   }
 }
 
+/** What processes have left that were killed: tags begin with the process's number. */
+function sweep(): void {
+  if (!existsSync("/run/netns")) return;
+  for (const namespace of readdirSync("/run/netns")) {
+    const pid = /^proxytest-c?(\d+)/.exec(namespace)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) spawnSync("ip", ["netns", "delete", namespace]);
+  }
+}
+
+/** Ends the programs in pods, and the pods. */
+export function destroy(...pods: readonly Pod[]): void {
+  for (const pod of pods) {
+    pod.kill();
+    spawnSync("ip", ["netns", "delete", pod.namespace]);
+  }
+}
+
 export type Pods = { readonly a: Pod; readonly b: Pod; remove(): void };
 
 /** A pod without a proxy that reaches `to` over a link of its own, and nobody else. It dials `to.ip` as anybody would. */
 export function createOutsider(tag: string, to: Pod): { readonly pod: Pod; readonly gateway: string; remove(): void } {
   const pod = new Pod(`proxytest-${tag}-o`, "10.199.8.2");
   const gateway = "10.199.8.3";
-  const remove = (): void => {
-    pod.kill();
-    spawnSync("ip", ["netns", "delete", pod.namespace]);
-  };
+  const remove = undoAtExit(() => destroy(pod));
   try {
     run("ip", "netns", "add", pod.namespace);
     run("ip", "link", "add", "eth0", "netns", pod.namespace, "type", "veth", "peer", "name", "eth1", "netns", to.namespace);
@@ -137,17 +152,13 @@ function joinByVeth(a: Pod, b: Pod): void {
   run("ip", "link", "add", "eth0", "netns", a.namespace, "type", "veth", "peer", "name", "eth0", "netns", b.namespace);
 }
 
-/** @param tag unique on this machine, at most 8 characters
+/** @param tag unique on this machine, at most 8 characters: the process's number, and a letter where it makes several
  * @param join makes a device `eth0` in either namespace */
 export function createPods(tag: string, join: (a: Pod, b: Pod) => void = joinByVeth): Pods {
+  sweep();
   const a = new Pod(`proxytest-${tag}-a`, "10.199.7.2");
   const b = new Pod(`proxytest-${tag}-b`, "10.199.7.3");
-  const remove = (): void => {
-    for (const pod of [a, b]) {
-      pod.kill();
-      spawnSync("ip", ["netns", "delete", pod.namespace]);
-    }
-  };
+  const remove = undoAtExit(() => destroy(a, b));
   try {
     for (const pod of [a, b]) run("ip", "netns", "add", pod.namespace);
     join(a, b);

@@ -15,6 +15,7 @@ import { parseExposition, type Samples } from "./exposition.ts";
 import type { LoadReport } from "./load.ts";
 import { createOutsider, createPods, type Pod, type Pods, PROXY_UID } from "./namespaces.ts";
 import { requestFrom } from "./sockets.ts";
+import { undoAtExit } from "./undo.ts";
 
 /** Namespaces and redirect rules need root and iptables. */
 export const canRunPods: boolean = process.getuid?.() === 0 && (existsSync("/usr/sbin/iptables") || existsSync("/sbin/iptables"));
@@ -160,7 +161,6 @@ export class ProcessMesh {
   readonly #proxies = new Map<Who, ProxyProcess>();
   readonly #controlPlanes = new Map<Who, { child: ChildProcess; heard: { text: string } }>();
   #generation = 0;
-  #closed = false;
 
   private constructor(init: {
     pods: Pods;
@@ -390,13 +390,11 @@ export class ProcessMesh {
     return old.stop();
   }
 
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  readonly close = undoAtExit(() => {
     this.#removeOutsider();
     this.pods.remove();
     rmSync(this.directory, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Steady traffic from a pod (load.ts). */

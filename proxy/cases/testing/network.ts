@@ -6,7 +6,8 @@ import { dlopen, FFIType } from "bun:ffi";
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { connect, type Server, type Socket } from "node:net";
-import { Pod } from "../../testing/namespaces.ts";
+import { destroy, Pod } from "../../testing/namespaces.ts";
+import { undoAtExit } from "../../testing/undo.ts";
 import { type Raw, raw } from "../../testing/wire.ts";
 
 function ip(args: string): void {
@@ -147,11 +148,9 @@ export class Network {
     await promise;
   }
 
-  remove(): void {
-    for (const pod of [...this.#pods, this.outside]) {
-      pod.kill();
-      spawnSync("ip", ["netns", "delete", pod.namespace]);
-    }
+  /** Everything goes. */
+  readonly remove = undoAtExit(() => {
+    destroy(...this.#pods, this.outside);
     this.#doors.close();
-  }
+  });
 }
