@@ -61,8 +61,8 @@ export interface Traffic {
   page(): string | Promise<string>;
   /** Resolves as soon as every thread answers. */
   live(): Promise<unknown>;
-  /** Of the log. */
-  setFilter(text: string): void;
+  /** Of the log; resolves when every thread has it. */
+  setFilter(text: string): Promise<unknown> | undefined;
   /** Takes nothing new inbound; resolves when what was there is finished. */
   drainInbound(): Promise<void>;
   drainOutbound(): Promise<void>;
@@ -229,7 +229,7 @@ export class DataPlane implements Traffic {
   }
 
   /** The log is the process's. */
-  setFilter(): void {}
+  setFilter(): undefined {}
 
   async drainInbound(): Promise<void> {
     await backlogAccepted();

@@ -10,7 +10,7 @@ export type AdminHandlerOptions = {
   readonly page: () => string | Promise<string>;
   readonly log: Log;
   /** Called with each filter that is set. */
-  readonly onFilter?: (filter: string) => void;
+  readonly onFilter?: (filter: string) => Promise<unknown> | undefined;
   /** Resolves as soon as all threads answer; default: who answers lives. */
   readonly live?: () => Promise<unknown>;
   /** True once the first certificate is installed; stays so. */
@@ -74,17 +74,17 @@ function namesThisMachine(host: string | undefined): boolean {
   return name.toLowerCase() === "localhost" || parseIp(name) !== null;
 }
 
-function logLevel(request: Request, { log, onFilter }: AdminHandlerOptions): AdminResponse {
+function logLevel(request: Request, { log, onFilter }: AdminHandlerOptions): AdminResponse | Promise<AdminResponse> {
   if (log.disabled) return { status: 404, headers: [], body: "" };
   if (request.method === "GET") return text(200, log.filter);
   if (request.method !== "PUT") return notAllowed("GET", "PUT");
   try {
     log.setFilter(new TextDecoder("utf-8", { fatal: true }).decode(request.body).trim());
-    onFilter?.(log.filter);
   } catch (error) {
     return text(400, error instanceof RangeError ? error.message : "the filter is not UTF-8");
   }
-  return { status: 204, headers: [], body: "" };
+  const done: AdminResponse = { status: 204, headers: [], body: "" };
+  return onFilter?.(log.filter)?.then(() => done) ?? done;
 }
 
 function shutdown(now: (() => void) | null): AdminResponse {

@@ -82,8 +82,8 @@ export class WorkerPool implements Traffic {
     return this.#all((worker) => worker.call("ping"));
   }
 
-  setFilter(text: string): void {
-    this.#tell((worker) => worker.tell("filter", text));
+  setFilter(text: string): Promise<void> {
+    return this.#all((worker) => worker.call("filter", text));
   }
 
   async drainInbound(): Promise<void> {
