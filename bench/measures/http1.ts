@@ -51,7 +51,7 @@ const BODIES: About = {
 };
 /** Until a proxy that compiles as it goes has compiled what large bodies need. */
 const WARM_BODIES_SECONDS = 10;
-/** A turn of another system later, a proxy that asks a control plane has forgotten the service. */
+/** The first requests after a long pause are another question (README). */
 const WARM_LATENCY_SECONDS = 1;
 const MEGABYTE = 1.048576;
 
